@@ -1,0 +1,111 @@
+//! Length-prefixed byte strings laid end to end: the small form of a hash and the body of images.
+//!
+//! A length is a LEB128 varint of at most five bytes. Readers never trust a length: whatever does not
+//! fit in the remaining bytes ends the walk with `None`.
+
+/// Appends a varint.
+pub(crate) fn put_len(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends one length-prefixed string.
+pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_len(out, bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+/// Bytes that [`put`] takes for a string of `len` bytes.
+pub(crate) fn put_size(len: usize) -> usize {
+    let bits = usize::BITS - len.leading_zeros();
+    (bits.max(1) as usize).div_ceil(7) + len
+}
+
+/// A position in packed bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Walk<'b> {
+    pub(crate) fn new(bytes: &'b [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn rest(&self) -> &'b [u8] {
+        self.rest
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(*first)
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        let (bytes, rest) = self.rest.split_first_chunk::<8>()?;
+        self.rest = rest;
+        Some(u64::from_le_bytes(*bytes))
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        let (bytes, rest) = self.rest.split_first_chunk::<4>()?;
+        self.rest = rest;
+        Some(u32::from_le_bytes(*bytes))
+    }
+
+    /// A varint that fits in 32 bits.
+    pub(crate) fn len(&mut self) -> Option<usize> {
+        let mut value: u64 = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = self.u8()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return usize::try_from(u32::try_from(value).ok()?).ok();
+            }
+        }
+        None
+    }
+
+    /// A length-prefixed string.
+    pub(crate) fn bytes(&mut self) -> Option<&'b [u8]> {
+        let len = self.len()?;
+        let (bytes, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_come_back() {
+        for len in [0_usize, 1, 127, 128, 16_383, 16_384, 70_000] {
+            let text = vec![7_u8; len];
+            let mut out = Vec::new();
+            put(&mut out, &text);
+            assert_eq!(out.len(), put_size(len));
+            let mut walk = Walk::new(&out);
+            assert_eq!(walk.bytes(), Some(&text[..]));
+            assert!(walk.is_done());
+        }
+    }
+
+    #[test]
+    fn damaged_lengths_end_the_walk() {
+        for bytes in [&[0x80][..], &[5, 1, 2], &[0xff; 9], &[0xff, 0xff, 0xff, 0xff, 0x7f]] {
+            assert_eq!(Walk::new(bytes).bytes(), None);
+        }
+        assert_eq!(Walk::new(&[1, 2, 3]).u64(), None);
+        assert_eq!(Walk::new(&[1, 2, 3]).u32(), None);
+    }
+}

@@ -1,0 +1,419 @@
+//! The sorted set type: members ordered by score, then bytes, with ranks.
+//!
+//! A counted [`Tree`] holds the order; a member [`Table`] is added when the set outgrows the small
+//! form, so that `ZSCORE` stays O(1). Both share the member bytes. Scores are never NaN and never -0.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::packed::{self, Walk};
+use super::tree::{Iter, Tree};
+use crate::keyspace::table::{Hashers, Keyed, Table};
+
+/// Most members of the small form.
+pub(crate) const SMALL_ITEMS_MAX: usize = 128;
+/// Longest member of the small form, in bytes.
+pub(crate) const SMALL_BYTES_MAX: usize = 64;
+
+const OP_SET: u8 = 1;
+const OP_REMOVE: u8 = 2;
+
+/// One member with its score.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) score: f64,
+    pub(crate) member: Arc<[u8]>,
+}
+
+impl Item {
+    fn new(score: f64, member: &[u8]) -> Self {
+        Self { score, member: member.into() }
+    }
+
+    fn order(&self, score: f64, member: &[u8]) -> Ordering {
+        self.score.total_cmp(&score).then_with(|| (*self.member).cmp(member))
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Item {}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order(other.score, &other.member)
+    }
+}
+
+impl Keyed for Item {
+    fn key(&self) -> &[u8] {
+        &self.member
+    }
+}
+
+/// One end of a score range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ScoreBound {
+    pub(crate) score: f64,
+    pub(crate) exclusive: bool,
+}
+
+/// One end of a range of members.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum LexBound {
+    /// `-`: before every member.
+    Lowest,
+    /// `+`: after every member.
+    Highest,
+    /// `[member`.
+    Inclusive(Box<[u8]>),
+    /// `(member`.
+    Exclusive(Box<[u8]>),
+}
+
+/// Members of one key.
+#[derive(Debug)]
+pub(crate) struct Zset {
+    hashers: Arc<Hashers>,
+    tree: Tree<Item>,
+    members: Option<Table<Item>>,
+    /// Bytes of all members.
+    data_bytes: usize,
+}
+
+/// What takes one change back.
+#[derive(Debug)]
+pub(crate) struct Undo {
+    member: Box<[u8]>,
+    score: Option<f64>,
+}
+
+impl Undo {
+    /// The score the member had before the change.
+    pub(crate) fn previous(&self) -> Option<f64> {
+        self.score
+    }
+}
+
+impl Zset {
+    pub(crate) fn new(hashers: Arc<Hashers>) -> Self {
+        Self { hashers, tree: Tree::new(), members: None, data_bytes: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// Whether the small form is in use.
+    pub(crate) fn is_small(&self) -> bool {
+        self.members.is_none()
+    }
+
+    /// Bytes this value keeps in memory.
+    pub(crate) fn memory(&self) -> usize {
+        // Tree slots are about three quarters used; a member has a 16-byte header and rounding.
+        let per_item = 24 * 4 / 3 + 24 + if self.members.is_some() { 25 * 3 / 2 } else { 0 };
+        size_of::<Self>() + self.data_bytes + self.len() * per_item
+    }
+
+    pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
+        self.item(member).map(|item| item.score)
+    }
+
+    fn item(&self, member: &[u8]) -> Option<&Item> {
+        match &self.members {
+            Some(table) => table.get(member),
+            None => self.iter(0..usize::MAX).find(|item| *item.member == *member),
+        }
+    }
+
+    /// Sets a member's score; what takes it back. The caller made sure the score is not NaN.
+    pub(crate) fn set(&mut self, member: &[u8], score: f64) -> Undo {
+        debug_assert!(!score.is_nan(), "NaN has no place in the order");
+        let score = if score == 0.0 { 0.0 } else { score };
+        let old = self.item(member).cloned();
+        let previous = old.as_ref().map(|item| item.score);
+        let undo = Undo { member: member.into(), score: previous };
+        if previous == Some(score) {
+            return undo;
+        }
+        let item = match old {
+            Some(old) => {
+                self.tree.remove(&old);
+                Item { score, member: old.member }
+            }
+            None => {
+                self.data_bytes += member.len();
+                Item::new(score, member)
+            }
+        };
+        self.tree.insert(item.clone());
+        if let Some(table) = &mut self.members {
+            table.insert(item);
+        } else if self.tree.len() > SMALL_ITEMS_MAX || member.len() > SMALL_BYTES_MAX {
+            self.index_members();
+        }
+        undo
+    }
+
+    /// Removes a member; what takes it back, if it was there.
+    pub(crate) fn remove(&mut self, member: &[u8]) -> Option<Undo> {
+        let item = self.item(member)?.clone();
+        self.tree.remove(&item);
+        if let Some(table) = &mut self.members {
+            table.remove(member);
+        }
+        self.data_bytes -= member.len();
+        Some(Undo { member: member.into(), score: Some(item.score) })
+    }
+
+    /// Takes one change back.
+    pub(crate) fn undo(&mut self, undo: &Undo) {
+        match undo.score {
+            Some(score) => {
+                self.set(&undo.member, score);
+            }
+            None => {
+                self.remove(&undo.member);
+            }
+        }
+    }
+
+    /// Rank of a member, lowest score first, and its score.
+    pub(crate) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let item = self.item(member)?;
+        Some((self.tree.partition_point(|other| other < item), item.score))
+    }
+
+    /// Ranks whose scores lie between two bounds.
+    pub(crate) fn ranks_by_score(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
+        let start = self.tree.partition_point(|item| {
+            if min.exclusive { item.score <= min.score } else { item.score < min.score }
+        });
+        let end = self.tree.partition_point(|item| {
+            if max.exclusive { item.score < max.score } else { item.score <= max.score }
+        });
+        start..end.max(start)
+    }
+
+    /// Ranks whose members lie between two bounds; meaningful when all scores are equal.
+    pub(crate) fn ranks_by_lex(&self, min: &LexBound, max: &LexBound) -> Range<usize> {
+        let start = self.tree.partition_point(|item| match min {
+            LexBound::Lowest => false,
+            LexBound::Highest => true,
+            LexBound::Inclusive(bound) => *item.member < **bound,
+            LexBound::Exclusive(bound) => *item.member <= **bound,
+        });
+        let end = self.tree.partition_point(|item| match max {
+            LexBound::Lowest => false,
+            LexBound::Highest => true,
+            LexBound::Inclusive(bound) => *item.member <= **bound,
+            LexBound::Exclusive(bound) => *item.member < **bound,
+        });
+        start..end.max(start)
+    }
+
+    /// Members with ranks in `ranks`, from either end.
+    pub(crate) fn iter(&self, ranks: Range<usize>) -> Iter<'_, Item> {
+        self.tree.range(ranks)
+    }
+
+    /// The member at a rank.
+    pub(crate) fn at(&self, rank: usize) -> Option<&Item> {
+        self.tree.get(rank)
+    }
+
+    /// One scan step; see [`Table::scan`]. A small set is returned whole.
+    pub(crate) fn scan<'z>(
+        &'z self,
+        from: u64,
+        count: usize,
+        emit: impl FnMut(&'z Item),
+    ) -> Option<u64> {
+        match &self.members {
+            Some(table) => table.scan(from, count, emit),
+            None => {
+                self.iter(0..usize::MAX).for_each(emit);
+                None
+            }
+        }
+    }
+
+    /// Appends the whole value: member count, then score bits and members in order.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        packed::put_len(out, self.len());
+        for item in self.iter(0..usize::MAX) {
+            out.extend_from_slice(&item.score.to_bits().to_le_bytes());
+            packed::put(out, &item.member);
+        }
+    }
+
+    /// Rebuilds a value from [`Zset::encode`]'s bytes; `None` when they are malformed.
+    pub(crate) fn decode(hashers: Arc<Hashers>, bytes: &[u8]) -> Option<Self> {
+        let mut walk = Walk::new(bytes);
+        let count = walk.len()?;
+        let mut zset = Self::new(hashers);
+        if count > SMALL_ITEMS_MAX {
+            zset.index_members();
+        }
+        for _ in 0..count {
+            let score = read_score(&mut walk)?;
+            zset.set(walk.bytes()?, score);
+        }
+        (walk.is_done() && zset.len() == count).then_some(zset)
+    }
+
+    /// Appends the delta record of a set member.
+    pub(crate) fn log_set(out: &mut Vec<u8>, member: &[u8], score: f64) {
+        out.push(OP_SET);
+        out.extend_from_slice(&score.to_bits().to_le_bytes());
+        packed::put(out, member);
+    }
+
+    /// Appends the delta record of a removed member.
+    pub(crate) fn log_remove(out: &mut Vec<u8>, member: &[u8]) {
+        out.push(OP_REMOVE);
+        packed::put(out, member);
+    }
+
+    /// Replays delta records; `None` when they are malformed.
+    pub(crate) fn replay(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut walk = Walk::new(bytes);
+        while !walk.is_done() {
+            match walk.u8()? {
+                OP_SET => {
+                    let score = read_score(&mut walk)?;
+                    self.set(walk.bytes()?, score);
+                }
+                OP_REMOVE => {
+                    self.remove(walk.bytes()?);
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn index_members(&mut self) {
+        let mut table = Table::new(Arc::clone(&self.hashers), 0);
+        for item in self.tree.range(0..usize::MAX) {
+            table.insert(item.clone());
+        }
+        self.members = Some(table);
+    }
+}
+
+fn read_score(walk: &mut Walk<'_>) -> Option<f64> {
+    let score = f64::from_bits(walk.u64()?);
+    (!score.is_nan()).then_some(score)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn empty() -> Zset {
+        Zset::new(Arc::new(Hashers::new(3)))
+    }
+
+    fn content(zset: &Zset) -> Vec<(f64, Vec<u8>)> {
+        zset.iter(0..usize::MAX).map(|item| (item.score, item.member.to_vec())).collect()
+    }
+
+    fn model_order(model: &BTreeMap<Vec<u8>, f64>) -> Vec<(f64, Vec<u8>)> {
+        let mut items: Vec<_> = model.iter().map(|(m, s)| (*s, m.clone())).collect();
+        items.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+        items
+    }
+
+    #[test]
+    fn follows_a_map_through_both_forms_and_back_from_bytes() {
+        for members in [60_u32, 900] {
+            let mut zset = empty();
+            let mut model = BTreeMap::new();
+            let mut state = 9_u32;
+            for _ in 0..6_000 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let member = format!("m{}", (state >> 10) % members).into_bytes();
+                if (state >> 5) % 4 == 0 {
+                    assert_eq!(zset.remove(&member).is_some(), model.remove(&member).is_some());
+                } else {
+                    let score = f64::from((state >> 20) % 50) - 25.0;
+                    let undo = zset.set(&member, score);
+                    assert_eq!(undo.previous(), model.insert(member, score));
+                }
+            }
+            let ordered = model_order(&model);
+            assert_eq!(content(&zset), ordered);
+            assert_eq!(zset.is_small(), members == 60);
+            for (rank, (score, member)) in ordered.iter().enumerate() {
+                assert_eq!(zset.rank(member), Some((rank, *score)));
+            }
+            let inside = |score: f64| ordered.iter().filter(|item| item.0 < score).count();
+            let bound = |score, exclusive| ScoreBound { score, exclusive };
+            assert_eq!(
+                zset.ranks_by_score(bound(-3.0, false), bound(7.0, true)),
+                inside(-3.0)..inside(7.0)
+            );
+            let mut bytes = Vec::new();
+            zset.encode(&mut bytes);
+            let back = Zset::decode(Arc::clone(&zset.hashers), &bytes).expect("own bytes decode");
+            assert_eq!(content(&back), ordered);
+            for cut in 0..bytes.len().min(300) {
+                assert!(Zset::decode(Arc::clone(&zset.hashers), &bytes[..cut]).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn negative_zero_is_zero() {
+        let mut zset = empty();
+        zset.set(b"a", -0.0);
+        assert!(zset.score(b"a").expect("set above").is_sign_positive());
+        assert_eq!(zset.set(b"a", 0.0).previous(), Some(0.0));
+    }
+
+    #[test]
+    fn changes_are_taken_back_and_deltas_replay() {
+        let mut zset = empty();
+        zset.set(b"a", 1.0);
+        let before = content(&zset);
+        let mut undos = vec![zset.set(b"a", 5.0), zset.set(b"b", 2.0)];
+        undos.extend(zset.remove(b"a"));
+        undos.iter().rev().for_each(|undo| zset.undo(undo));
+        assert_eq!(content(&zset), before);
+        let mut delta = Vec::new();
+        Zset::log_set(&mut delta, b"c", -1.0);
+        Zset::log_remove(&mut delta, b"a");
+        assert_eq!(zset.replay(&delta), Some(()));
+        assert_eq!(content(&zset), vec![(-1.0, b"c".to_vec())]);
+        assert_eq!(zset.replay(&[OP_SET, 1]), None);
+    }
+
+    #[test]
+    fn lexical_ranges_include_and_exclude() {
+        let mut zset = empty();
+        for member in ["a", "b", "c", "d"] {
+            zset.set(member.as_bytes(), 0.0);
+        }
+        let incl = |s: &str| LexBound::Inclusive(s.as_bytes().into());
+        let excl = |s: &str| LexBound::Exclusive(s.as_bytes().into());
+        assert_eq!(zset.ranks_by_lex(&LexBound::Lowest, &LexBound::Highest), 0..4);
+        assert_eq!(zset.ranks_by_lex(&excl("a"), &incl("c")), 1..3);
+        assert_eq!(zset.ranks_by_lex(&LexBound::Highest, &LexBound::Lowest), 4..4);
+        assert_eq!(zset.ranks_by_lex(&incl("c"), &excl("b")), 2..2);
+    }
+}
