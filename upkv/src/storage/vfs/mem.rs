@@ -1,0 +1,498 @@
+//! Files in memory: the disk of a store without one, and the base of the simulated disk.
+//!
+//! Invariant: a range handed out by `map` never changes. Mapping freezes the content without a copy; a later write behind the
+//! mapped range moves to a copy, a write into it is refused.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{DirId, Entry, OpenHow, Vfs, VfsFile};
+use crate::storage::mapped::Map;
+use crate::storage::sync::{AtomicU64, Mutex, Ordering, RwLock};
+
+/// A disk in memory. Clones share it; two values made by [`new`](Self::new) share nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use upkv::storage::vfs::{MemVfs, OpenHow, Vfs};
+/// let disk = MemVfs::new();
+/// disk.create_dir(Path::new("data"))?;
+/// disk.open(Path::new("data/a"), OpenHow::Create)?.allocate(10)?;
+/// assert_eq!(disk.list(Path::new("data"))?[0].len, 10);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemVfs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    id: u64,
+    names: Mutex<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    files: BTreeMap<PathBuf, Arc<Inode>>,
+    dirs: BTreeMap<PathBuf, u64>,
+    locked: BTreeSet<PathBuf>,
+    last_inode: u64,
+}
+
+/// Content of one file, whatever its names.
+#[derive(Debug)]
+pub(crate) struct Inode {
+    pub(crate) number: u64,
+    content: RwLock<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    bytes: Storage,
+    /// Bytes from the start that some map shows.
+    mapped: usize,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Open(Vec<u8>),
+    Frozen(Bytes),
+}
+
+/// An open file of a [`MemVfs`].
+#[derive(Clone, Debug)]
+pub(crate) struct MemFile {
+    pub(crate) inode: Arc<Inode>,
+    writable: bool,
+}
+
+struct MemLock {
+    shared: Arc<Shared>,
+    path: PathBuf,
+}
+
+impl Drop for MemLock {
+    fn drop(&mut self) {
+        self.shared.names.lock().locked.remove(&self.path);
+    }
+}
+
+impl MemVfs {
+    /// An empty disk.
+    pub fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::new(Shared { id, names: Mutex::default() }) }
+    }
+
+    pub(crate) fn open_mem(&self, path: &Path, how: OpenHow) -> io::Result<MemFile> {
+        let path = normal(path);
+        let mut names = self.shared.names.lock();
+        let writable = how != OpenHow::Read;
+        match (names.files.get(&path), how) {
+            (Some(_), OpenHow::Create) => Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(inode), _) => Ok(MemFile { inode: Arc::clone(inode), writable }),
+            (None, OpenHow::Create) => {
+                let inode = names.create(path)?;
+                Ok(MemFile { inode, writable })
+            }
+            (None, _) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Every file by name, with its content; for tests that build or damage whole disks.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let names = self.shared.names.lock();
+        names.files.iter().map(|(path, inode)| (path.clone(), inode.to_vec())).collect()
+    }
+
+    /// Puts a file with this content, and its directories, on the disk, replacing one of that name.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn put(&self, path: &Path, content: Vec<u8>) {
+        let path = normal(path);
+        let mut names = self.shared.names.lock();
+        if let Some(parent) = path.parent() {
+            names.create_dirs(parent).expect("directories in memory can be made");
+        }
+        names.files.remove(&path);
+        let inode = names.create(path).expect("its directory exists");
+        inode.content.write().bytes = Storage::Open(content);
+    }
+}
+
+impl Default for MemVfs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The path without `.` and repeated separators; links do not exist here, so `..` needs no disk to resolve.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+impl Names {
+    fn next_inode(&mut self) -> u64 {
+        self.last_inode += 1;
+        self.last_inode
+    }
+
+    fn is_dir(&self, dir: &Path) -> bool {
+        // The root, and the directory a relative path starts from, exist from the beginning.
+        dir.parent().is_none() || self.dirs.contains_key(dir)
+    }
+
+    fn create(&mut self, path: PathBuf) -> io::Result<Arc<Inode>> {
+        if !path.parent().is_some_and(|dir| self.is_dir(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if self.dirs.contains_key(&path) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let content = Content { bytes: Storage::Open(Vec::new()), mapped: 0 };
+        let inode = Arc::new(Inode { number: self.next_inode(), content: RwLock::new(content) });
+        self.files.insert(path, Arc::clone(&inode));
+        Ok(inode)
+    }
+
+    fn create_dirs(&mut self, dir: &Path) -> io::Result<()> {
+        for dir in dir.ancestors().filter(|dir| dir.parent().is_some()) {
+            if self.files.contains_key(dir) {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            if !self.dirs.contains_key(dir) {
+                let number = self.next_inode();
+                self.dirs.insert(dir.to_path_buf(), number);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Vfs for MemVfs {
+    fn open(&self, path: &Path, how: OpenHow) -> io::Result<Arc<dyn VfsFile>> {
+        Ok(Arc::new(self.open_mem(path, how)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (normal(from), normal(to));
+        let mut names = self.shared.names.lock();
+        if !names.files.contains_key(&from) || !to.parent().is_some_and(|dir| names.is_dir(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if names.dirs.contains_key(&to) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if let Some(inode) = names.files.remove(&from) {
+            names.files.insert(to, inode);
+        }
+        Ok(())
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        match self.shared.names.lock().files.remove(&normal(path)) {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (normal(from), normal(to));
+        let mut names = self.shared.names.lock();
+        let inode = names.files.get(&from).cloned().ok_or(io::ErrorKind::NotFound)?;
+        if names.files.contains_key(&to) || names.dirs.contains_key(&to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !to.parent().is_some_and(|dir| names.is_dir(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        names.files.insert(to, inode);
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let dir = normal(dir);
+        let names = self.shared.names.lock();
+        if !names.is_dir(&dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let mut entries: Vec<Entry> = names
+            .files
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(dir.as_path()))
+            .filter_map(|(path, inode)| {
+                let name = path.file_name()?.to_str()?.to_owned();
+                Some(Entry { name, len: inode.len() })
+            })
+            .collect();
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.shared.names.lock().create_dirs(&normal(dir))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let found = self.shared.names.lock().is_dir(&normal(dir));
+        if found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let path = normal(path);
+        let inode = {
+            let mut names = self.shared.names.lock();
+            if names.locked.contains(&path) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let inode = match names.files.get(&path) {
+                Some(inode) => Arc::clone(inode),
+                None => names.create(path.clone())?,
+            };
+            names.locked.insert(path.clone());
+            inode
+        };
+        let lock = MemLock { shared: Arc::clone(&self.shared), path };
+        let pid = format!("{}\n", std::process::id());
+        inode.set_len(0)?;
+        inode.write(0, pid.as_bytes())?;
+        Ok(Box::new(lock))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        let path = normal(path);
+        let names = self.shared.names.lock();
+        names.is_dir(&path) || names.files.contains_key(&path)
+    }
+
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        // What the process can still get is not known here; the caller's own limits hold.
+        Ok(1 << 46)
+    }
+
+    fn identity(&self, dir: &Path) -> io::Result<DirId> {
+        let dir = normal(dir);
+        let names = self.shared.names.lock();
+        match names.dirs.get(&dir) {
+            Some(number) => Ok(DirId(self.device(), *number)),
+            None if dir.parent().is_none() => Ok(DirId(self.device(), 0)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl MemVfs {
+    fn device(&self) -> u64 {
+        // Device numbers of real disks use the low bits.
+        (1 << 63) | self.shared.id
+    }
+}
+
+impl Inode {
+    pub(crate) fn len(&self) -> u64 {
+        self.content.read().as_slice().len() as u64
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        self.content.read().as_slice().to_vec()
+    }
+
+    /// Bytes from the start that a map shows and nobody may write.
+    pub(crate) fn mapped(&self) -> u64 {
+        self.content.read().mapped as u64
+    }
+
+    pub(crate) fn write(&self, off: u64, bytes: &[u8]) -> io::Result<()> {
+        let (start, end) = range(off, bytes.len())?;
+        let mut content = self.content.write();
+        if start < content.mapped && !bytes.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "write into a mapped range"));
+        }
+        let open = content.open();
+        if open.len() < end {
+            open.resize(end, 0);
+        }
+        open[start..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(crate) fn read(&self, off: u64, out: &mut [u8]) -> usize {
+        let content = self.content.read();
+        let rest = usize::try_from(off).ok().and_then(|at| content.as_slice().get(at..));
+        let rest = rest.unwrap_or_default();
+        let n = rest.len().min(out.len());
+        out[..n].copy_from_slice(&rest[..n]);
+        n
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        let (len, _) = range(len, 0)?;
+        let mut content = self.content.write();
+        if len < content.mapped {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "cut into a mapped range"));
+        }
+        if content.as_slice().is_empty() {
+            // A fresh vector of zeros takes no memory until it is written; growing one writes all of it.
+            content.bytes = Storage::Open(vec![0; len]);
+        } else {
+            content.open().resize(len, 0);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn map(&self, len: usize) -> io::Result<Map> {
+        let mut content = self.content.write();
+        if content.as_slice().len() < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        content.mapped = content.mapped.max(len);
+        let bytes = content.freeze().slice(..len);
+        Ok(Map::of_bytes(bytes))
+    }
+}
+
+fn range(off: u64, len: usize) -> io::Result<(usize, usize)> {
+    usize::try_from(off)
+        .ok()
+        .and_then(|start| Some((start, start.checked_add(len)?)))
+        .filter(|(_, end)| *end <= isize::MAX.cast_unsigned())
+        .ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+}
+
+impl Content {
+    fn as_slice(&self) -> &[u8] {
+        match &self.bytes {
+            Storage::Open(bytes) => bytes,
+            Storage::Frozen(bytes) => bytes,
+        }
+    }
+
+    fn open(&mut self) -> &mut Vec<u8> {
+        if let Storage::Frozen(bytes) = &mut self.bytes {
+            // Copies unless no map shares the bytes any more.
+            self.bytes = Storage::Open(Vec::from(std::mem::take(bytes)));
+        }
+        match &mut self.bytes {
+            Storage::Open(bytes) => bytes,
+            Storage::Frozen(_) => unreachable!("thawed above"),
+        }
+    }
+
+    fn freeze(&mut self) -> &Bytes {
+        if let Storage::Open(bytes) = &mut self.bytes {
+            let mut bytes = std::mem::take(bytes);
+            bytes.shrink_to_fit();
+            self.bytes = Storage::Frozen(Bytes::from(bytes));
+        }
+        match &self.bytes {
+            Storage::Frozen(bytes) => bytes,
+            Storage::Open(_) => unreachable!("frozen above"),
+        }
+    }
+}
+
+impl MemFile {
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+impl VfsFile for MemFile {
+    fn write_at(&self, mut off: u64, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        self.check_writable()?;
+        for buf in bufs {
+            self.inode.write(off, buf)?;
+            off += buf.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, off: u64, out: &mut [u8]) -> io::Result<usize> {
+        Ok(self.inode.read(off, out))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.inode.len())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        if self.inode.len() < len { self.inode.set_len(len) } else { Ok(()) }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        self.inode.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn map(&self, len: usize) -> io::Result<Map> {
+        self.inode.map(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behaves_like_a_disk() {
+        let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
+        super::super::conformance::check(&vfs, Path::new("root"));
+        super::super::conformance::check(&vfs, Path::new("/absolute/root"));
+    }
+
+    #[test]
+    fn mapping_does_not_copy_and_protects_its_range() {
+        let vfs = MemVfs::new();
+        let file = vfs.open_mem(Path::new("f"), OpenHow::Create).unwrap();
+        file.write_at(0, &[IoSlice::new(b"0123456789")]).unwrap();
+        let (a, b) = (file.map(8).unwrap(), file.map(10).unwrap());
+        assert_eq!(a.as_slice().as_ptr(), b.as_slice().as_ptr());
+        for result in [file.write_at(9, &[IoSlice::new(b"x")]), file.set_len(9)] {
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+        file.write_at(10, &[IoSlice::new(b"x")]).unwrap();
+        assert_eq!(b.as_slice(), b"0123456789");
+        assert_eq!(vfs.contents()[Path::new("f")], b"0123456789x");
+    }
+
+    #[test]
+    fn disks_are_separate_and_clones_are_not() {
+        let (a, b) = (MemVfs::new(), MemVfs::new());
+        a.put(Path::new("d/f"), b"x".to_vec());
+        b.create_dir(Path::new("d")).unwrap();
+        assert!(a.clone().exists(Path::new("d/f")) && !b.exists(Path::new("d/f")));
+        assert_ne!(a.identity(Path::new("d")).unwrap(), b.identity(Path::new("d")).unwrap());
+    }
+
+    #[test]
+    fn offsets_beyond_memory_are_refused() {
+        let file = MemVfs::new().open_mem(Path::new("f"), OpenHow::Create).unwrap();
+        assert!(file.write_at(u64::MAX, &[IoSlice::new(b"xy")]).is_err());
+        assert!(file.set_len(u64::MAX).is_err());
+        assert_eq!(file.len().unwrap(), 0);
+    }
+}
