@@ -52,7 +52,10 @@ mod tests {
     fn appending_equals_the_whole() {
         let bytes: Vec<u8> = (0..=255).collect();
         for cut in 0..bytes.len() {
-            assert_eq!(crc32c_append(crc32c(&bytes[..cut]), &bytes[cut..]), crc32c(&bytes));
+            assert_eq!(
+                crc32c_append(crc32c(&bytes[..cut]), &bytes[cut..]),
+                crc32c(&bytes)
+            );
         }
     }
 
@@ -62,7 +65,10 @@ mod tests {
         for segment in [0, 1, 0x0102_0304_0506_0708] {
             for offset in [0, 16, 32, 4096, u32::MAX] {
                 for seq in [0, 1, 2, 1 << 32] {
-                    assert!(seen.insert(salt(segment, offset, seq)), "{segment} {offset} {seq}");
+                    assert!(
+                        seen.insert(salt(segment, offset, seq)),
+                        "{segment} {offset} {seq}"
+                    );
                 }
             }
         }
@@ -71,6 +77,9 @@ mod tests {
     #[test]
     fn golden_salts() {
         assert_eq!(salt(0, 0, 0), 0);
-        assert_eq!([salt(1, 4096, 1), salt(u64::MAX, u32::MAX, u64::MAX)], [0, 0]);
+        assert_eq!(
+            [salt(1, 4096, 1), salt(u64::MAX, u32::MAX, u64::MAX)],
+            [365_243_719, 4_174_412_135]
+        );
     }
 }

@@ -44,7 +44,10 @@ impl Timestamp {
     #[must_use]
     pub fn saturating_add(self, span: Duration) -> Self {
         let millis = span.as_nanos().div_ceil(1_000_000);
-        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)),
+        )
     }
 
     /// The time from `earlier` to this instant, zero if `earlier` is later.
@@ -84,12 +87,15 @@ pub struct SystemClock {
 
 /// Longest single wait. The machine's clock may be stepped, or the machine suspended, while a thread sleeps on the monotonic
 /// clock; looking again this often bounds how late a deadline is then noticed.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 impl SystemClock {
     /// A clock whose monotonic time starts now.
     pub fn new() -> Self {
-        Self { origin: Instant::now(), latest: AtomicU64::new(0) }
+        Self {
+            origin: Instant::now(),
+            latest: AtomicU64::new(0),
+        }
     }
 }
 
@@ -101,7 +107,9 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         Timestamp(raise(&self.latest, wall))
     }
@@ -129,7 +137,11 @@ impl Clock for SystemClock {
 fn raise(latest: &AtomicU64, value: u64) -> u64 {
     // Relaxed: the value stands alone. Most calls fall into one millisecond, and then there is nothing to write.
     let seen = latest.load(Ordering::Relaxed);
-    if seen >= value { seen } else { latest.fetch_max(value, Ordering::Relaxed).max(value) }
+    if seen >= value {
+        seen
+    } else {
+        latest.fetch_max(value, Ordering::Relaxed).max(value)
+    }
 }
 
 /// A clock that moves only when told to, for tests of anything that waits.
@@ -165,9 +177,15 @@ struct ManualTime {
 impl ManualClock {
     /// A clock that stands at `start`.
     pub fn new(start: Timestamp) -> Self {
-        let time =
-            ManualTime { wall: start, latest: start, monotonic: Duration::ZERO, waiting: Vec::new() };
-        Self { shared: Arc::new(Mutex::new(time)) }
+        let time = ManualTime {
+            wall: start,
+            latest: start,
+            monotonic: Duration::ZERO,
+            waiting: Vec::new(),
+        };
+        Self {
+            shared: Arc::new(Mutex::new(time)),
+        }
     }
 
     /// Moves wall and monotonic time forward by `span` and wakes everyone who waits through this clock.
@@ -220,7 +238,11 @@ impl Clock for ManualClock {
         }
         signal.wait(ticket, None);
         let mut time = self.shared.lock();
-        if let Some(at) = time.waiting.iter().position(|other| Arc::ptr_eq(other, signal)) {
+        if let Some(at) = time
+            .waiting
+            .iter()
+            .position(|other| Arc::ptr_eq(other, signal))
+        {
             time.waiting.swap_remove(at);
         }
     }
@@ -245,7 +267,9 @@ pub struct Random {
 impl Random {
     /// A source that gives the same numbers for the same `seed`.
     pub const fn seeded(seed: u64) -> Self {
-        Self { state: AtomicU64::new(seed) }
+        Self {
+            state: AtomicU64::new(seed),
+        }
     }
 
     /// A source seeded by the operating system.
@@ -260,7 +284,10 @@ impl Random {
     pub fn next_u64(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
         // Relaxed: each caller only needs a value of the counter that nobody else got.
-        let state = self.state.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
+        let state = self
+            .state
+            .fetch_add(GAMMA, Ordering::Relaxed)
+            .wrapping_add(GAMMA);
         mix64(state)
     }
 
@@ -288,7 +315,10 @@ mod tests {
         let at = Timestamp::from_millis(10);
         assert_eq!(at.saturating_add(Duration::from_micros(1)).as_millis(), 11);
         assert_eq!(at.saturating_add(Duration::MAX), Timestamp::MAX);
-        assert_eq!(Timestamp::from_millis(5).saturating_since(at), Duration::ZERO);
+        assert_eq!(
+            Timestamp::from_millis(5).saturating_since(at),
+            Duration::ZERO
+        );
     }
 
     #[test]
@@ -296,7 +326,11 @@ mod tests {
         let clock = SystemClock::new();
         let far = clock.now().as_millis() + 1_000_000;
         clock.latest.store(far, Ordering::Relaxed);
-        assert_eq!(clock.now().as_millis(), far, "as after the machine's clock was set back");
+        assert_eq!(
+            clock.now().as_millis(),
+            far,
+            "as after the machine's clock was set back"
+        );
         let (a, b) = (clock.monotonic(), clock.monotonic());
         assert!(a <= b);
     }
@@ -347,7 +381,14 @@ mod tests {
         // First outputs of SplitMix64 for the seed 1234567.
         let random = Random::seeded(1_234_567);
         let got: Vec<u64> = (0..3).map(|_| random.next_u64()).collect();
-        assert_eq!(got, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            got,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
         let mut seen = [false; 7];
         for _ in 0..1_000 {
             seen[usize::try_from(random.below(7)).unwrap()] = true;

@@ -72,7 +72,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push((value & 0x7f) as u8);
 }
 
 /// Reads values off the front of a slice.
@@ -183,7 +183,9 @@ impl<'a> Reader<'a> {
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let start = self.left;
         let len = self.u32()? as usize;
-        self.take(len).inspect_err(|_| self.left = start).map_err(|_| Malformed("byte string"))
+        self.take(len)
+            .inspect_err(|_| self.left = start)
+            .map_err(|_| Malformed("byte string"))
     }
 
     /// A byte string, as [`bytes`](Self::bytes), that is UTF-8.
@@ -201,7 +203,10 @@ impl<'a> Reader<'a> {
     ///
     /// [`Malformed`] if fewer are left.
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self.left.split_at_checked(n).ok_or(Malformed("more bytes"))?;
+        let (head, tail) = self
+            .left
+            .split_at_checked(n)
+            .ok_or(Malformed("more bytes"))?;
         self.left = tail;
         Ok(head)
     }
@@ -222,7 +227,11 @@ impl<'a> Reader<'a> {
             value |= bits << shift;
             if byte & 0x80 == 0 {
                 // One encoding per value: two files with equal content are equal.
-                return if byte == 0 && shift > 0 { Err(Malformed("shortest varint")) } else { Ok(value) };
+                return if byte == 0 && shift > 0 {
+                    Err(Malformed("shortest varint"))
+                } else {
+                    Ok(value)
+                };
             }
         }
         Err(Malformed("varint of at most 64 bits"))
@@ -239,7 +248,11 @@ impl<'a> Reader<'a> {
     ///
     /// [`Malformed`] if bytes are left over.
     pub fn finish(self) -> Result<(), Malformed> {
-        if self.left.is_empty() { Ok(()) } else { Err(Malformed("end of the value")) }
+        if self.left.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed("end of the value"))
+        }
     }
 }
 
@@ -270,7 +283,11 @@ pub fn encode_small<T: Encode>(value: &T) -> Vec<u8> {
 pub fn decode_small<T: Decode<()>>(bytes: &[u8]) -> Result<T, Malformed> {
     let (value, used) =
         bincode::decode_from_slice(bytes, small()).map_err(|_| Malformed("small record"))?;
-    if used == bytes.len() { Ok(value) } else { Err(Malformed("end of the small record")) }
+    if used == bytes.len() {
+        Ok(value)
+    } else {
+        Err(Malformed("end of the small record"))
+    }
 }
 
 #[cfg(test)]
@@ -304,8 +321,14 @@ mod tests {
         .concat();
         assert_eq!(out, want);
         let mut reader = Reader::new(&out);
-        assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Ok(1), Ok(0x0203), Ok(0x0405_0607)));
-        assert_eq!((reader.u64(), reader.i64()), (Ok(0x0809_0a0b_0c0d_0e0f), Ok(-2)));
+        assert_eq!(
+            (reader.u8(), reader.u16(), reader.u32()),
+            (Ok(1), Ok(0x0203), Ok(0x0405_0607))
+        );
+        assert_eq!(
+            (reader.u64(), reader.i64()),
+            (Ok(0x0809_0a0b_0c0d_0e0f), Ok(-2))
+        );
         assert_eq!((reader.f32(), reader.f64()), (Ok(1.5), Ok(-0.25)));
         assert_eq!((reader.text(), reader.varint()), (Ok("ab"), Ok(300)));
         assert_eq!(reader.finish(), Ok(()));
@@ -348,9 +371,15 @@ mod tests {
         assert_eq!(encode_small(&Kind::Zero), [0, 0, 0, 0]);
         let mut longer = want.clone();
         longer.push(0);
-        assert_eq!(decode_small::<Sample>(&longer), Err(Malformed("end of the small record")));
+        assert_eq!(
+            decode_small::<Sample>(&longer),
+            Err(Malformed("end of the small record"))
+        );
         for cut in 0..want.len() {
-            assert!(decode_small::<Sample>(&want[..cut]).is_err(), "cut at {cut}");
+            assert!(
+                decode_small::<Sample>(&want[..cut]).is_err(),
+                "cut at {cut}"
+            );
         }
     }
 
@@ -359,12 +388,24 @@ mod tests {
         let mut huge = vec![0; 4];
         put_u64(&mut huge, u64::MAX >> 1);
         assert!(decode_small::<Sample>(&huge).is_err());
-        assert_eq!(Reader::new(&[0xff; 8]).bytes(), Err(Malformed("byte string")));
+        assert_eq!(
+            Reader::new(&[0xff; 8]).bytes(),
+            Err(Malformed("byte string"))
+        );
     }
 
     #[test]
     fn varints_have_one_form() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX] {
+        for value in [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            u64::from(u32::MAX),
+            u64::MAX,
+        ] {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(Reader::new(&out).varint(), Ok(value));

@@ -38,7 +38,9 @@ pub(crate) enum LockError {
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockGuard").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("LockGuard")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,27 +77,40 @@ impl From<io::Error> for LockError {
 pub(crate) fn acquire(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<LockGuard, LockError> {
     let id = vfs.identity(dir)?;
     if !OPENED.lock().insert(id) {
-        return Err(LockError::Held { pid: Some(std::process::id()) });
+        return Err(LockError::Held {
+            pid: Some(std::process::id()),
+        });
     }
     // From here on the guard takes the table entry out again.
-    let mut guard = LockGuard { dir: id, file: None };
+    let mut guard = LockGuard {
+        dir: id,
+        file: None,
+    };
     let path = dir.join(LOCK_FILE);
     match vfs.lock(&path) {
         Ok(file) => {
             guard.file = Some(file);
             Ok(guard)
         }
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-            Err(LockError::Held { pid: holder(vfs, &path) })
-        }
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(LockError::Held {
+            pid: holder(vfs, &path),
+        }),
         Err(e) => Err(e.into()),
     }
 }
 
 fn holder(vfs: &Arc<dyn Vfs>, path: &Path) -> Option<u32> {
     let mut text = [0; 16];
-    let n = vfs.open(path, OpenHow::Read).ok()?.read_at(0, &mut text).ok()?;
-    std::str::from_utf8(text.get(..n)?).ok()?.trim().parse().ok()
+    let n = vfs
+        .open(path, OpenHow::Read)
+        .ok()?
+        .read_at(0, &mut text)
+        .ok()?;
+    std::str::from_utf8(text.get(..n)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 impl Drop for LockGuard {
@@ -140,7 +155,10 @@ mod tests {
         file.set_len(0).unwrap();
         file.write_at(0, &[io::IoSlice::new(b"4711\n")]).unwrap();
         let error = acquire(&vfs, dir).unwrap_err();
-        assert!(matches!(error, LockError::Held { pid: Some(4711) }), "{error}");
+        assert!(
+            matches!(error, LockError::Held { pid: Some(4711) }),
+            "{error}"
+        );
         assert_eq!(error.to_string(), "locked by process 4711");
         drop(foreign);
         acquire(&vfs, dir).unwrap();
@@ -149,7 +167,10 @@ mod tests {
     #[test]
     fn a_missing_directory_is_an_io_error_and_leaves_nothing_behind() {
         let vfs: Arc<dyn Vfs> = Arc::new(MemVfs::new());
-        assert!(matches!(acquire(&vfs, Path::new("none")), Err(LockError::Io(_))));
+        assert!(matches!(
+            acquire(&vfs, Path::new("none")),
+            Err(LockError::Io(_))
+        ));
         vfs.create_dir(Path::new("none")).unwrap();
         acquire(&vfs, Path::new("none")).unwrap();
     }

@@ -2,11 +2,13 @@
 //!
 //! Invariant: only ranges that are never written again are mapped, never past the length the file has at that moment, and every
 //! access goes through one bounds check. This is the sole user of `memmap2` and the sole place of unsafe code in the store.
-#![expect(unsafe_code, reason = "mapping a file is unsafe; the fence is this module")]
+#![expect(
+    unsafe_code,
+    reason = "mapping a file is unsafe; the fence is this module"
+)]
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
 
 use bytes::Bytes;
 
@@ -46,12 +48,16 @@ impl Map {
         // SAFETY: the bytes of a mapping must not change while slices of it exist. The range is sealed: this process writes
         // only behind it and never shortens the file into it, and other processes are kept out by the lock file.
         let map = unsafe { options.map(file) }?;
-        Ok(Self { keep: Keep::Os(map) })
+        Ok(Self {
+            keep: Keep::Os(map),
+        })
     }
 
     /// A view of bytes on the heap, for files in memory and for media that must not be mapped.
     pub const fn of_bytes(bytes: Bytes) -> Self {
-        Self { keep: Keep::Heap(bytes) }
+        Self {
+            keep: Keep::Heap(bytes),
+        }
     }
 
     /// `n` bytes from offset `off`, or `None` if the range is not wholly inside.
@@ -76,7 +82,7 @@ impl Map {
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.keep {
-            Keep::Os(map) => map.deref(),
+            Keep::Os(map) => map,
             Keep::Heap(bytes) => bytes,
         }
     }
@@ -96,8 +102,12 @@ mod tests {
     #[test]
     fn a_mapped_file_reads_as_its_prefix() {
         let path = std::env::temp_dir().join(format!("up-mapped-{}", std::process::id()));
-        let mut file =
-            File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
         std::fs::remove_file(&path).unwrap();
         file.write_all(b"hello, world").unwrap();
         let map = Map::of_file(&file, 5).unwrap();

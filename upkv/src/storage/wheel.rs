@@ -14,7 +14,9 @@ use super::clock::Timestamp;
 
 const DIGIT: u32 = 6;
 const SLOTS: usize = 1 << DIGIT;
-const LEVELS: usize = u64::BITS.div_ceil(DIGIT) as usize;
+const LEVELS: usize = 11;
+
+const _: () = assert!(LEVELS as u32 == u64::BITS.div_ceil(DIGIT));
 const NIL: u32 = u32::MAX;
 
 /// Names one timer of a wheel; stale once the timer fired or was cancelled, and then never valid again.
@@ -93,7 +95,10 @@ impl<T> Wheel<T> {
     pub fn new(start: Timestamp) -> Self {
         Self {
             position: start.as_millis(),
-            levels: std::array::from_fn(|_| Level { occupied: 0, heads: [NIL; SLOTS] }),
+            levels: std::array::from_fn(|_| Level {
+                occupied: 0,
+                heads: [NIL; SLOTS],
+            }),
             nodes: Vec::new(),
             free: NIL,
             len: 0,
@@ -125,9 +130,14 @@ impl<T> Wheel<T> {
         self.attach(index);
         self.len += 1;
         if let Next::Known(next) = self.next.get() {
-            self.next.set(Next::Known(Some(next.map_or(deadline, |other| other.min(deadline)))));
+            self.next.set(Next::Known(Some(
+                next.map_or(deadline, |other| other.min(deadline)),
+            )));
         }
-        TimerId { index, generation: self.node(index).generation }
+        TimerId {
+            index,
+            generation: self.node(index).generation,
+        }
     }
 
     /// Removes a timer that has not fired; `None` for a stale id.
@@ -155,7 +165,7 @@ impl<T> Wheel<T> {
             Next::Known(next) => next,
             Next::Unknown => {
                 let found = self.first_slot().map(|(level, slot, _)| {
-                    let mut at = self.levels[level].heads[slot];
+                    let mut at = self.levels[usize::from(level)].heads[usize::from(slot)];
                     let mut earliest = u64::MAX;
                     while at != NIL {
                         earliest = earliest.min(self.node(at).deadline);
@@ -175,10 +185,6 @@ impl<T> Wheel<T> {
     /// A `now` before the present position fires only what was inserted overdue and is due at `now`.
     pub fn advance(&mut self, now: Timestamp, fired: &mut Vec<(Timestamp, T)>) {
         let now = now.as_millis();
-        if self.next_deadline().is_none_or(|next| next.as_millis() > now) {
-            self.position = self.position.max(now);
-            return;
-        }
         let mut due = Vec::new();
         let mut early = Vec::new();
         while let Some((level, slot, start)) = self.first_slot() {
@@ -207,12 +213,17 @@ impl<T> Wheel<T> {
         for at in early {
             self.attach(at);
         }
+        // Every slot left starts later, so the position may move up to `now` without passing one.
         self.position = self.position.max(now);
+        if due.is_empty() {
+            return;
+        }
         self.next.set(Next::Unknown);
         self.len -= due.len();
         due.sort_unstable_by_key(|(deadline, order, _)| (*deadline, *order));
         fired.extend(
-            due.into_iter().map(|(deadline, _, value)| (Timestamp::from_millis(deadline), value)),
+            due.into_iter()
+                .map(|(deadline, _, value)| (Timestamp::from_millis(deadline), value)),
         );
     }
 
@@ -230,8 +241,16 @@ impl<T> Wheel<T> {
             assert!(index != NIL, "a wheel holds at most 2^32 - 1 timers");
             let (generation, level, slot) = (0, 0, 0);
             let value = Some(value);
-            let node =
-                Node { deadline, order, next: NIL, prev: NIL, generation, level, slot, value };
+            let node = Node {
+                deadline,
+                order,
+                next: NIL,
+                prev: NIL,
+                generation,
+                level,
+                slot,
+                value,
+            };
             self.nodes.push(node);
             return index;
         }
@@ -257,17 +276,17 @@ impl<T> Wheel<T> {
     /// Links a node into the slot that its deadline has at the present position.
     fn attach(&mut self, index: u32) {
         let at = self.node(index).deadline.max(self.position);
-        let level = ((at ^ self.position) | 1).ilog2() / DIGIT;
-        let slot = (at >> (level * DIGIT)) as usize % SLOTS;
-        let level = level as usize;
-        let head = std::mem::replace(&mut self.levels[level].heads[slot], index);
-        self.levels[level].occupied |= 1 << slot;
+        let level = (((at ^ self.position) | 1).ilog2() / DIGIT & 0xff) as u8;
+        let slot = ((at >> shift(level)) & 63) as u8;
+        let place = &mut self.levels[usize::from(level)];
+        place.occupied |= 1 << slot;
+        let head = std::mem::replace(&mut place.heads[usize::from(slot)], index);
         if head != NIL {
             self.node_mut(head).prev = index;
         }
         let node = self.node_mut(index);
         (node.next, node.prev) = (head, NIL);
-        (node.level, node.slot) = (level as u8, slot as u8);
+        (node.level, node.slot) = (level, slot);
     }
 
     fn detach(&mut self, index: u32) {
@@ -288,27 +307,33 @@ impl<T> Wheel<T> {
     }
 
     /// Takes all timers out of a slot; returns the first of the chain.
-    fn empty_slot(&mut self, level: usize, slot: usize) -> u32 {
-        let level = &mut self.levels[level];
+    fn empty_slot(&mut self, level: u8, slot: u8) -> u32 {
+        let level = &mut self.levels[usize::from(level)];
         level.occupied &= !(1 << slot);
-        std::mem::replace(&mut level.heads[slot], NIL)
+        std::mem::replace(&mut level.heads[usize::from(slot)], NIL)
     }
 
     /// Level, slot and first tick of the next slot that has timers.
-    fn first_slot(&self) -> Option<(usize, usize, u64)> {
-        let level = self.levels.iter().position(|level| level.occupied != 0)?;
-        let slot = self.levels[level].occupied.trailing_zeros();
-        let shift = level as u32 * DIGIT;
+    fn first_slot(&self) -> Option<(u8, u8, u64)> {
+        let (level, place) = (0_u8..)
+            .zip(&self.levels)
+            .find(|(_, place)| place.occupied != 0)?;
+        let slot = (place.occupied.trailing_zeros() & 63) as u8;
         // The digits above this level are those of the position, the ones below are zero.
-        let above = self.position.checked_shr(shift + DIGIT).unwrap_or(0);
-        let above = above.checked_shl(shift + DIGIT).unwrap_or(0);
-        Some((level, slot as usize, above | u64::from(slot) << shift))
+        let above = self.position.checked_shr(shift(level) + DIGIT).unwrap_or(0);
+        let above = above.checked_shl(shift(level) + DIGIT).unwrap_or(0);
+        Some((level, slot, above | u64::from(slot) << shift(level)))
     }
 }
 
+/// Bits below the digit of a level.
+fn shift(level: u8) -> u32 {
+    u32::from(level) * DIGIT
+}
+
 /// The last tick of the slot that starts at `start`.
-fn slot_end(level: usize, start: u64) -> u64 {
-    start | ((1 << (level as u32 * DIGIT)) - 1)
+fn slot_end(level: u8, start: u64) -> u64 {
+    start | ((1 << shift(level)) - 1)
 }
 
 #[cfg(test)]
@@ -330,7 +355,10 @@ mod tests {
         wheel.insert(at(1_000_000), 2);
         wheel.insert(at(999_995), 0);
         wheel.advance(at(1_000_000), &mut fired);
-        assert_eq!(fired, [(at(999_995), 0), (at(1_000_000), 1), (at(1_000_000), 2)]);
+        assert_eq!(
+            fired,
+            [(at(999_995), 0), (at(1_000_000), 1), (at(1_000_000), 2)]
+        );
     }
 
     #[test]
@@ -342,7 +370,11 @@ mod tests {
         assert_eq!(wheel.next_deadline(), Some(at(2)));
         let mut fired = Vec::new();
         wheel.advance(at(2), &mut fired);
-        assert_eq!(fired, [(at(2), "a")], "a clock that lags behind the wheel fires nothing early");
+        assert_eq!(
+            fired,
+            [(at(2), "a")],
+            "a clock that lags behind the wheel fires nothing early"
+        );
         wheel.advance(at(500), &mut fired);
         assert_eq!(fired, [(at(2), "a"), (at(3), "b"), (at(500), "c")]);
     }
@@ -371,7 +403,10 @@ mod tests {
         let mut fired = Vec::new();
         wheel.advance(at(u64::MAX), &mut fired);
         let got: Vec<u64> = fired.into_iter().map(|(_, time)| time).collect();
-        assert_eq!(got, [0, 63, 64, 1 << 36, 1 << 53, 1 << 63, u64::MAX - 1, u64::MAX]);
+        assert_eq!(
+            got,
+            [0, 63, 64, 1 << 36, 1 << 53, 1 << 63, u64::MAX - 1, u64::MAX]
+        );
         wheel.insert(at(u64::MAX), 1);
         assert_eq!(wheel.next_deadline(), Some(at(u64::MAX)));
     }

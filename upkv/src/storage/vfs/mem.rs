@@ -90,7 +90,12 @@ impl MemVfs {
     pub fn new() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let id = LAST.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::new(Shared { id, names: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                id,
+                names: Mutex::default(),
+            }),
+        }
     }
 
     pub(crate) fn open_mem(&self, path: &Path, how: OpenHow) -> io::Result<MemFile> {
@@ -99,7 +104,10 @@ impl MemVfs {
         let writable = how != OpenHow::Read;
         match (names.files.get(&path), how) {
             (Some(_), OpenHow::Create) => Err(io::ErrorKind::AlreadyExists.into()),
-            (Some(inode), _) => Ok(MemFile { inode: Arc::clone(inode), writable }),
+            (Some(inode), _) => Ok(MemFile {
+                inode: Arc::clone(inode),
+                writable,
+            }),
             (None, OpenHow::Create) => {
                 let inode = names.create(path)?;
                 Ok(MemFile { inode, writable })
@@ -112,16 +120,26 @@ impl MemVfs {
     #[cfg(any(test, feature = "test-util"))]
     pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let names = self.shared.names.lock();
-        names.files.iter().map(|(path, inode)| (path.clone(), inode.to_vec())).collect()
+        names
+            .files
+            .iter()
+            .map(|(path, inode)| (path.clone(), inode.to_vec()))
+            .collect()
     }
 
     /// Puts a file with this content, and its directories, on the disk, replacing one of that name.
+    ///
+    /// # Panics
+    ///
+    /// If a directory is where the file should be, or the reverse.
     #[cfg(any(test, feature = "test-util"))]
     pub fn put(&self, path: &Path, content: Vec<u8>) {
         let path = normal(path);
         let mut names = self.shared.names.lock();
         if let Some(parent) = path.parent() {
-            names.create_dirs(parent).expect("directories in memory can be made");
+            names
+                .create_dirs(parent)
+                .expect("directories in memory can be made");
         }
         names.files.remove(&path);
         let inode = names.create(path).expect("its directory exists");
@@ -168,8 +186,14 @@ impl Names {
         if self.dirs.contains_key(&path) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let content = Content { bytes: Storage::Open(Vec::new()), mapped: 0 };
-        let inode = Arc::new(Inode { number: self.next_inode(), content: RwLock::new(content) });
+        let content = Content {
+            bytes: Storage::Open(Vec::new()),
+            mapped: 0,
+        };
+        let inode = Arc::new(Inode {
+            number: self.next_inode(),
+            content: RwLock::new(content),
+        });
         self.files.insert(path, Arc::clone(&inode));
         Ok(inode)
     }
@@ -218,7 +242,11 @@ impl Vfs for MemVfs {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (normal(from), normal(to));
         let mut names = self.shared.names.lock();
-        let inode = names.files.get(&from).cloned().ok_or(io::ErrorKind::NotFound)?;
+        let inode = names
+            .files
+            .get(&from)
+            .cloned()
+            .ok_or(io::ErrorKind::NotFound)?;
         if names.files.contains_key(&to) || names.dirs.contains_key(&to) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -241,7 +269,10 @@ impl Vfs for MemVfs {
             .filter(|(path, _)| path.parent() == Some(dir.as_path()))
             .filter_map(|(path, inode)| {
                 let name = path.file_name()?.to_str()?.to_owned();
-                Some(Entry { name, len: inode.len() })
+                Some(Entry {
+                    name,
+                    len: inode.len(),
+                })
             })
             .collect();
         entries.sort_unstable();
@@ -254,7 +285,11 @@ impl Vfs for MemVfs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let found = self.shared.names.lock().is_dir(&normal(dir));
-        if found { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+        if found {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
@@ -271,7 +306,10 @@ impl Vfs for MemVfs {
             names.locked.insert(path.clone());
             inode
         };
-        let lock = MemLock { shared: Arc::clone(&self.shared), path };
+        let lock = MemLock {
+            shared: Arc::clone(&self.shared),
+            path,
+        };
         let pid = format!("{}\n", std::process::id());
         inode.set_len(0)?;
         inode.write(0, pid.as_bytes())?;
@@ -325,7 +363,10 @@ impl Inode {
         let (start, end) = range(off, bytes.len())?;
         let mut content = self.content.write();
         if start < content.mapped && !bytes.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "write into a mapped range"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "write into a mapped range",
+            ));
         }
         let open = content.open();
         if open.len() < end {
@@ -337,7 +378,9 @@ impl Inode {
 
     pub(crate) fn read(&self, off: u64, out: &mut [u8]) -> usize {
         let content = self.content.read();
-        let rest = usize::try_from(off).ok().and_then(|at| content.as_slice().get(at..));
+        let rest = usize::try_from(off)
+            .ok()
+            .and_then(|at| content.as_slice().get(at..));
         let rest = rest.unwrap_or_default();
         let n = rest.len().min(out.len());
         out[..n].copy_from_slice(&rest[..n]);
@@ -348,7 +391,10 @@ impl Inode {
         let (len, _) = range(len, 0)?;
         let mut content = self.content.write();
         if len < content.mapped {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "cut into a mapped range"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "cut into a mapped range",
+            ));
         }
         if content.as_slice().is_empty() {
             // A fresh vector of zeros takes no memory until it is written; growing one writes all of it.
@@ -412,7 +458,11 @@ impl Content {
 
 impl MemFile {
     fn check_writable(&self) -> io::Result<()> {
-        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+        if self.writable {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
     }
 }
 
@@ -436,7 +486,11 @@ impl VfsFile for MemFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         self.check_writable()?;
-        if self.inode.len() < len { self.inode.set_len(len) } else { Ok(()) }
+        if self.inode.len() < len {
+            self.inode.set_len(len)
+        } else {
+            Ok(())
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -485,12 +539,17 @@ mod tests {
         a.put(Path::new("d/f"), b"x".to_vec());
         b.create_dir(Path::new("d")).unwrap();
         assert!(a.clone().exists(Path::new("d/f")) && !b.exists(Path::new("d/f")));
-        assert_ne!(a.identity(Path::new("d")).unwrap(), b.identity(Path::new("d")).unwrap());
+        assert_ne!(
+            a.identity(Path::new("d")).unwrap(),
+            b.identity(Path::new("d")).unwrap()
+        );
     }
 
     #[test]
     fn offsets_beyond_memory_are_refused() {
-        let file = MemVfs::new().open_mem(Path::new("f"), OpenHow::Create).unwrap();
+        let file = MemVfs::new()
+            .open_mem(Path::new("f"), OpenHow::Create)
+            .unwrap();
         assert!(file.write_at(u64::MAX, &[IoSlice::new(b"xy")]).is_err());
         assert!(file.set_len(u64::MAX).is_err());
         assert_eq!(file.len().unwrap(), 0);

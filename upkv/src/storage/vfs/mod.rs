@@ -196,11 +196,17 @@ pub(crate) mod conformance {
         assert!(!vfs.exists(&dir));
         assert_eq!(kind(vfs.list(&dir)), io::ErrorKind::NotFound);
         assert_eq!(kind(vfs.identity(&dir)), io::ErrorKind::NotFound);
-        assert_eq!(kind(vfs.open(&file, OpenHow::Create)), io::ErrorKind::NotFound);
+        assert_eq!(
+            kind(vfs.open(&file, OpenHow::Create)),
+            io::ErrorKind::NotFound
+        );
         vfs.create_dir(&dir).unwrap();
         vfs.create_dir(&dir).unwrap();
         assert!(vfs.exists(&dir) && vfs.free_bytes(&dir).unwrap() > 0);
-        assert_eq!(vfs.identity(&dir).unwrap(), vfs.identity(&root.join("a/b/")).unwrap());
+        assert_eq!(
+            vfs.identity(&dir).unwrap(),
+            vfs.identity(&root.join("a/b/")).unwrap()
+        );
         assert_ne!(vfs.identity(&dir).unwrap(), vfs.identity(root).unwrap());
         names(vfs, &dir, &file);
         bytes(vfs, &dir);
@@ -212,10 +218,19 @@ pub(crate) mod conformance {
             assert_eq!(kind(vfs.open(file, how)), io::ErrorKind::NotFound);
         }
         let one = vfs.open(file, OpenHow::Create).unwrap();
-        assert_eq!(kind(vfs.open(file, OpenHow::Create)), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            kind(vfs.open(file, OpenHow::Create)),
+            io::ErrorKind::AlreadyExists
+        );
         one.write_at(0, &[IoSlice::new(b"12345")]).unwrap();
         vfs.sync_dir(dir).unwrap();
-        assert_eq!(vfs.list(dir).unwrap(), [Entry { name: "one".into(), len: 5 }]);
+        assert_eq!(
+            vfs.list(dir).unwrap(),
+            [Entry {
+                name: "one".into(),
+                len: 5
+            }]
+        );
         let two = dir.join("two");
         vfs.link(file, &two).unwrap();
         assert_eq!(kind(vfs.link(file, &two)), io::ErrorKind::AlreadyExists);
@@ -225,12 +240,20 @@ pub(crate) mod conformance {
         assert_eq!(names, ["three", "two"]);
         vfs.open(file, OpenHow::Create).unwrap();
         vfs.rename(file, &dir.join("three")).unwrap();
-        assert_eq!(vfs.list(dir).unwrap()[0].len, 0, "renaming replaced the target");
+        assert_eq!(
+            vfs.list(dir).unwrap()[0].len,
+            0,
+            "renaming replaced the target"
+        );
         vfs.unlink(&dir.join("three")).unwrap();
         vfs.unlink(&two).unwrap();
         assert_eq!(kind(vfs.unlink(&two)), io::ErrorKind::NotFound);
         let mut out = [0; 5];
-        assert_eq!(one.read_at(0, &mut out).unwrap(), 5, "open files outlive their names");
+        assert_eq!(
+            one.read_at(0, &mut out).unwrap(),
+            5,
+            "open files outlive their names"
+        );
         assert_eq!(&out, b"12345");
     }
 
@@ -245,7 +268,11 @@ pub(crate) mod conformance {
         let many: Vec<[u8; 3]> = (0..2_000_u16).map(|i| [i.to_le_bytes()[0], 7, 8]).collect();
         let bufs: Vec<IoSlice<'_>> = many.iter().map(|b| IoSlice::new(b)).collect();
         file.write_at(100, &bufs).unwrap();
-        file.write_at(20_000, &[IoSlice::new(b"end"), IoSlice::new(b""), IoSlice::new(b"!")]).unwrap();
+        file.write_at(
+            20_000,
+            &[IoSlice::new(b"end"), IoSlice::new(b""), IoSlice::new(b"!")],
+        )
+        .unwrap();
         file.sync_data().unwrap();
         let again = vfs.open(&path, OpenHow::Write).unwrap();
         let mut out = vec![9; 30_000];
@@ -273,7 +300,11 @@ pub(crate) mod conformance {
         let held = vfs.lock(&path).unwrap();
         assert_eq!(kind(vfs.lock(&path)), io::ErrorKind::WouldBlock);
         let mut out = [0; 20];
-        let n = vfs.open(&path, OpenHow::Read).unwrap().read_at(0, &mut out).unwrap();
+        let n = vfs
+            .open(&path, OpenHow::Read)
+            .unwrap()
+            .read_at(0, &mut out)
+            .unwrap();
         let pid = std::str::from_utf8(&out[..n]).unwrap().trim();
         assert_eq!(pid, std::process::id().to_string());
         drop(held);

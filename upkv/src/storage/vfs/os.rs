@@ -25,7 +25,10 @@ struct OsFile(File);
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     // The standard library adds O_CLOEXEC itself.
-    options.read(true).mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
+        .read(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
@@ -56,9 +59,14 @@ impl Vfs for OsVfs {
         for item in fs::read_dir(dir)? {
             let item = item?;
             // A name that is not UTF-8 is none of ours; a file removed meanwhile is not there.
-            let Ok(name) = item.file_name().into_string() else { continue };
+            let Ok(name) = item.file_name().into_string() else {
+                continue;
+            };
             match item.metadata() {
-                Ok(about) if about.is_file() => entries.push(Entry { name, len: about.len() }),
+                Ok(about) if about.is_file() => entries.push(Entry {
+                    name,
+                    len: about.len(),
+                }),
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(e),
@@ -77,7 +85,11 @@ impl Vfs for OsVfs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
-        let file = options().write(true).create(true).truncate(false).open(path)?;
+        let file = options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
@@ -234,7 +246,11 @@ mod tests {
         assert_eq!((mode(&root), mode(&file)), (0o700, 0o600));
         assert!(OsVfs.open(&root.join("link"), OpenHow::Read).is_err());
         assert!(OsVfs.lock(&root.join("link")).is_err());
-        assert_eq!(OsVfs.list(&root).unwrap().len(), 1, "a link is no regular file");
+        assert_eq!(
+            OsVfs.list(&root).unwrap().len(),
+            1,
+            "a link is no regular file"
+        );
         fs::remove_dir_all(&root).unwrap();
     }
 

@@ -1,0 +1,46 @@
+//! The store: one directory, one append-only log, one commit order for several engines.
+//!
+//! An engine is an index over the log: it appends records, keeps their addresses, and reads payloads back from where they were
+//! written. A commit is a frame with the records of every engine it touches, recovered whole or not at all. `docs/format.md` has
+//! the byte tables; [`Participant`] is the only seam between the store and an engine.
+//!
+//! This module imports nothing from the rest of the crate and is built and tested without it.
+
+mod address;
+mod check;
+mod checkpoint;
+pub mod checksum;
+pub mod clock;
+pub mod codec;
+mod error;
+mod format;
+mod live;
+pub mod lock;
+mod log;
+mod maintain;
+mod manifest;
+pub mod mapped;
+mod mount;
+mod participant;
+mod stats;
+mod store;
+pub mod sync;
+mod transaction;
+pub mod vfs;
+pub mod wheel;
+
+pub use address::{Address, Durability, MountId, Seq, Token};
+pub use check::{CheckReport, SalvageReport, salvage};
+pub use checkpoint::{CheckpointReader, CheckpointWriter};
+pub use clock::{Clock, ManualClock, Random, SystemClock, Timestamp};
+pub use error::{Error, ErrorKind, Result};
+pub use log::{Commit, Frame};
+pub use maintain::Progress;
+pub use mapped::Map;
+pub use mount::Mount;
+pub use participant::{Budget, Participant, Record, Section};
+pub use stats::{SegmentStats, StoreStats};
+pub use store::{MountOptions, OpenReport, Store, StoreBuilder};
+pub use sync::Signal;
+pub use transaction::{Enlist, Staged, Transaction};
+pub use wheel::TimerId;
