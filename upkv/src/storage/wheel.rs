@@ -16,7 +16,7 @@ const DIGIT: u32 = 6;
 const SLOTS: usize = 1 << DIGIT;
 const LEVELS: usize = 11;
 
-const _: () = assert!(LEVELS as u32 == u64::BITS.div_ceil(DIGIT));
+const _: () = assert!(LEVELS == u64::BITS.div_ceil(DIGIT) as usize);
 const NIL: u32 = u32::MAX;
 
 /// Names one timer of a wheel; stale once the timer fired or was cancelled, and then never valid again.
@@ -276,7 +276,7 @@ impl<T> Wheel<T> {
     /// Links a node into the slot that its deadline has at the present position.
     fn attach(&mut self, index: u32) {
         let at = self.node(index).deadline.max(self.position);
-        let level = (((at ^ self.position) | 1).ilog2() / DIGIT & 0xff) as u8;
+        let level = ((((at ^ self.position) | 1).ilog2() / DIGIT) & 0xff) as u8;
         let slot = ((at >> shift(level)) & 63) as u8;
         let place = &mut self.levels[usize::from(level)];
         place.occupied |= 1 << slot;
