@@ -17,7 +17,7 @@ use super::log::Counters;
 use super::participant::{Budget, Record, records_of};
 use super::store::{Inner, Store};
 
-/// Space may grow to live bytes times this, in percent, plus [`SLACK_SEGMENTS`].
+/// Space may grow to live bytes times this, in percent, plus [`SLACK_SEGMENTS`] so that small stores are left alone.
 const SPACE_PERCENT: u64 = 150;
 const SLACK_SEGMENTS: u64 = 2;
 /// Records handed to an engine at once when a segment is emptied.
@@ -269,7 +269,10 @@ impl Inner {
         let sealed: Vec<_> = segments.iter().filter(|s| s.map().is_some()).collect();
         let used: u64 = sealed.iter().map(|s| s.used()).sum();
         let live: u64 = sealed.iter().map(|s| self.live_in(s.id)).sum();
-        let over = used > live / 100 * SPACE_PERCENT + SLACK_SEGMENTS * self.segment_bytes;
+        let bound = live / 100 * SPACE_PERCENT;
+        let over = used > bound + SLACK_SEGMENTS * self.segment_bytes;
+        // Nearly empty segments are cheap to empty, so those do not wait until space is short.
+        let loose = used > bound;
         let crowded = sealed.iter().filter(|s| s.used() < self.segment_bytes / 8).count() > 16;
         if sealed.is_empty() {
             return Ok(Choice::Nothing);
@@ -281,7 +284,8 @@ impl Inner {
             .map(|s| (self.live_in(s.id) * 1000 / s.used().max(1), s.used(), s.id))
             .filter(|(share, used, _)| {
                 *share == 0
-                    || (over && *share < 1000 * 2 / 3)
+                    || (loose && *share < 250)
+                    || (over && *share < 667)
                     || (crowded && *used < self.segment_bytes / 8)
             })
             .min();
