@@ -83,12 +83,14 @@ impl Store {
                 more |= participant.maintain(&mut budget)?;
             }
             let written = core.log.counters.bytes_written.load(Ordering::Relaxed);
-            if written.saturating_sub(state.checkpoint_at) >= self.inner.checkpoint_bytes {
-                self.inner.checkpoint_locked(&mut state)?;
-            }
+            let due = written.saturating_sub(state.checkpoint_at) >= self.inner.checkpoint_bytes;
+            let taken = if due { self.inner.checkpoint_locked(&mut state) } else { Ok(()) };
+            // On a full disk the checkpoint fails and collecting is what helps.
             while !budget.exhausted() && self.inner.collect(&mut state, &budget)? {
                 more = true;
             }
+            core.log.keep_reserve();
+            taken?;
         }
         Ok(Progress { more, next_timer: core.next_timer(), sync_in: core.sync_due_in() })
     }

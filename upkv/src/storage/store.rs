@@ -217,6 +217,7 @@ impl StoreBuilder {
             lock: Mutex::new(Some(lock)),
         };
         let store = Store { inner: Arc::new(inner) };
+        store.inner.core.log.keep_reserve();
         if self.background == Some(true) {
             store.start_thread()?;
         }
@@ -702,6 +703,7 @@ impl Inner {
         // Nothing may follow the position that the manifest calls clean.
         self.core.log.close();
         self.core.sync_all()?;
+        self.core.log.trim();
         let mut registry = self.registry.lock();
         let last = self.core.log.last_seq();
         if registry.manifest.clean_seq != Some(last) {

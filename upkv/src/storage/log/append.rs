@@ -1,5 +1,6 @@
 //! Taking a place in the order: memory only, except where a segment ends.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,9 +10,16 @@ use super::super::format::{
     FRAME_HEADER, FrameHeader, PAGE, PAGE_LOCAL, SEGMENT_HEADER, SegmentHeader, low, u32_at,
 };
 use super::super::checksum::salt;
-use super::super::vfs::OpenHow;
+use super::super::vfs::{OpenHow, VfsFile};
 use super::frame::Part;
 use super::{Chunk, Commit, Counters, Frame, Head, Log, Pending, Segment, Writer, path_of};
+
+/// Size of the first segment of a small store; later ones grow with it.
+const SEGMENT_BYTES_FIRST: u64 = 1 << 20;
+/// Space kept back for operations that free some.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// Size of a segment made from that space, so that several fit.
+const SEGMENT_BYTES_FREEING: u64 = 64 << 10;
 
 impl Log {
     /// Gives the frame its number and place and copies it into the log buffer. The caller holds its engine's lock, so the order of
@@ -32,7 +40,7 @@ impl Log {
                 return Ok(self.place(&mut head, &segment, offset, need, frame));
             }
             drop(head);
-            self.roll(need)?;
+            self.roll(need, frame.freeing)?;
         }
     }
 
@@ -96,29 +104,34 @@ impl Log {
     }
 
     /// Starts a new head segment with room for `need` bytes. Everything before it is durable before its header is written.
-    fn roll(&self, need: u64) -> Result<()> {
+    fn roll(&self, need: u64, freeing: bool) -> Result<()> {
         let mut writer = self.write.lock();
         let mut head = self.head.lock();
         self.check_alive()?;
         if head.place(need).is_some() {
             return Ok(());
         }
-        self.new_segment(&mut writer, &mut head, need)
+        self.new_segment(&mut writer, &mut head, need, freeing)
     }
 
-    fn new_segment(&self, writer: &mut Writer, head: &mut Head, need: u64) -> Result<()> {
-        let capacity = self.options.segment_bytes.max(SEGMENT_HEADER + PAGE + need);
+    fn new_segment(
+        &self,
+        writer: &mut Writer,
+        head: &mut Head,
+        need: u64,
+        freeing: bool,
+    ) -> Result<()> {
         let id = head.next_segment;
         let path = path_of(&self.dir, id);
-        let file = self
-            .vfs
-            .open(&path, OpenHow::Create)
-            .map_err(|e| Error::io("create", &path, e))?;
+        let room = SEGMENT_HEADER + PAGE + need;
         // Space first: failing here has changed nothing, and a full disk never meets a half-moved log.
-        if let Err(e) = file.allocate(capacity) {
-            let _best_effort = self.vfs.unlink(&path);
-            return Err(Error::io("allocate", &path, e));
-        }
+        let (file, capacity) = match self.allocate(&path, self.capacity().max(room)) {
+            Err(error) if error.is_storage_full() && freeing => {
+                self.give_up_reserve();
+                self.allocate(&path, room.max(SEGMENT_BYTES_FREEING))?
+            }
+            allocated => allocated?,
+        };
         if let Some(old) = head.segment.clone() {
             self.write_pending(writer, head, &old)?;
             self.sync_segment(&old)?;
@@ -146,20 +159,67 @@ impl Log {
             self.poison(&error);
             return Err(error);
         }
-        if let Some(old) = head.segment.take() {
-            // Space only: a crash before this leaves zeros at the end, which recovery skips.
-            let _best_effort = old.file.set_len(head.offset);
-            old.seal(head.offset)?;
-        }
         let segment = Arc::new(Segment::new(&header, path, file));
         self.segments.insert(segment.clone());
-        head.segment = Some(segment);
+        if let Some(old) = head.segment.replace(segment) {
+            // Space only: a crash before this leaves zeros at the end, which recovery skips.
+            let _best_effort = old.file.set_len(head.offset);
+            // Where memory is too short for the map, records are read from the file instead.
+            let _best_effort = old.seal(head.offset);
+        }
         head.offset = SEGMENT_HEADER;
         head.next_segment = id + 1;
         head.pending = Pending { start: SEGMENT_HEADER, ..Pending::default() };
         writer.end = SEGMENT_HEADER;
         Counters::add(&self.counters.segments_created, 1);
         Ok(())
+    }
+
+    /// Size of the next segment: as large as the log is already, within limits, so that small stores stay small.
+    fn capacity(&self) -> u64 {
+        let used: u64 = self.segments.all().iter().map(|segment| segment.used()).sum();
+        used.max(SEGMENT_BYTES_FIRST).min(self.options.segment_bytes)
+    }
+
+    fn allocate(&self, path: &Path, capacity: u64) -> Result<(Arc<dyn VfsFile>, u64)> {
+        // A file of this number can only be what an attempt that failed could not remove.
+        if self.vfs.exists(path) {
+            self.vfs.unlink(path).map_err(|e| Error::io("unlink", path, e))?;
+        }
+        let file =
+            self.vfs.open(path, OpenHow::Create).map_err(|e| Error::io("create", path, e))?;
+        if let Err(e) = file.allocate(capacity) {
+            let _best_effort = self.vfs.unlink(path);
+            return Err(Error::io("allocate", path, e));
+        }
+        Ok((file, capacity))
+    }
+
+    fn reserve_path(&self) -> PathBuf {
+        self.dir.join("RESERVE")
+    }
+
+    /// Keeps space back for operations that free some. Best effort: on a full disk there is none to keep.
+    pub(crate) fn keep_reserve(&self) {
+        let path = self.reserve_path();
+        if !self.vfs.exists(&path) {
+            let bytes = self.options.segment_bytes.min(RESERVE_BYTES);
+            let _best_effort = self.allocate(&path, bytes);
+        }
+    }
+
+    #[cold]
+    fn give_up_reserve(&self) {
+        let _best_effort = self.vfs.unlink(&self.reserve_path());
+    }
+
+    /// Gives back the unused end of the head segment; for closing.
+    pub(crate) fn trim(&self) {
+        let _writer = self.write.lock();
+        let head = self.head.lock();
+        if let Some(segment) = &head.segment {
+            let _best_effort = segment.file.set_len(head.offset);
+        }
     }
 }
 
