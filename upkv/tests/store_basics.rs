@@ -25,7 +25,11 @@ impl Shelf {
     fn mount(store: &Store, name: &str) -> Result<Arc<Self>> {
         let options = MountOptions::with_default(Durability::Os);
         store.mount_participant(200, name, options, |mount| {
-            Arc::new(Self { mount, items: Mutex::default(), fired: Mutex::default() })
+            Arc::new(Self {
+                mount,
+                items: Mutex::default(),
+                fired: Mutex::default(),
+            })
         })
     }
 
@@ -117,7 +121,15 @@ impl Participant for Shelf {
             let key = input.take(len as usize)?;
             let numbers = input.take(12)?;
             let n = |i: usize| u32::from_le_bytes(numbers[4 * i..4 * i + 4].try_into().unwrap());
-            self.set(&mut items, &key, Address { segment: n(0), offset: n(1), len: n(2) });
+            self.set(
+                &mut items,
+                &key,
+                Address {
+                    segment: n(0),
+                    offset: n(1),
+                    len: n(2),
+                },
+            );
         }
         Ok(())
     }
@@ -155,7 +167,12 @@ fn dir(name: &str) -> std::path::PathBuf {
 }
 
 fn open(dir: &std::path::Path) -> Store {
-    Store::builder(dir).segment_bytes(64 * 1024).checkpoint_bytes(256 * 1024).background(false).open().unwrap()
+    Store::builder(dir)
+        .segment_bytes(64 * 1024)
+        .checkpoint_bytes(256 * 1024)
+        .background(false)
+        .open()
+        .unwrap()
 }
 
 #[test]
@@ -180,7 +197,10 @@ fn what_was_put_is_found_after_a_clean_close_and_after_none() {
         assert_eq!(shelf.all(), expected);
         if round % 2 == 1 {
             store.close().unwrap();
-            assert!(matches!(shelf.put("x", b"").unwrap_err().kind(), ErrorKind::Closed));
+            assert!(matches!(
+                shelf.put("x", b"").unwrap_err().kind(),
+                ErrorKind::Closed
+            ));
         } else {
             // As after a kill: nothing is synced or written on the way out.
             std::mem::forget(store.clone());
@@ -225,9 +245,17 @@ fn space_is_given_back_and_readers_keep_what_they_hold() {
     let stats = store.stats();
     assert!(stats.segments_removed > 0, "{stats:?}");
     let bound = stats.live_bytes() * 3 / 2 + 3 * 64 * 1024 + 64 * 1024;
-    assert!(stats.used_bytes() <= bound, "{} > {bound}", stats.used_bytes());
+    assert!(
+        stats.used_bytes() <= bound,
+        "{} > {bound}",
+        stats.used_bytes()
+    );
     assert_eq!(shelf.get("keep").unwrap(), b"first");
-    assert_eq!(held[5..], value[..], "the segment under a reader stays mapped");
+    assert_eq!(
+        held[5..],
+        value[..],
+        "the segment under a reader stays mapped"
+    );
     assert_ne!(shelf.items.lock()[&b"held"[..]], at, "the record was moved");
     let report = store.check().unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
@@ -270,11 +298,16 @@ fn a_second_opener_is_refused_and_the_same_mount_is_shared() {
     let dir = dir("lock");
     let store = open(&dir);
     let error = Store::open(&dir).unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Locked { pid: Some(pid) } if *pid == std::process::id()));
+    assert!(
+        matches!(error.kind(), ErrorKind::Locked { pid: Some(pid) } if *pid == std::process::id())
+    );
     let one = Shelf::mount(&store, "a").unwrap();
     let two = Shelf::mount(&store, "a").unwrap();
     assert!(Arc::ptr_eq(&one, &two));
-    assert!(matches!(Shelf::mount(&store, "").err().unwrap().kind(), ErrorKind::Misuse(_)));
+    assert!(matches!(
+        Shelf::mount(&store, "").err().unwrap().kind(),
+        ErrorKind::Misuse(_)
+    ));
     store.close().unwrap();
     drop(Store::open(&dir).unwrap());
     std::fs::remove_dir_all(&dir).unwrap();
@@ -283,7 +316,11 @@ fn a_second_opener_is_refused_and_the_same_mount_is_shared() {
 #[test]
 fn concurrent_durable_commits_share_syncs() {
     let dir = dir("group");
-    let store = Store::builder(&dir).durability(Durability::Disk).background(false).open().unwrap();
+    let store = Store::builder(&dir)
+        .durability(Durability::Disk)
+        .background(false)
+        .open()
+        .unwrap();
     let shelf = Shelf::mount(&store, "a").unwrap();
     std::thread::scope(|scope| {
         for t in 0..8 {
@@ -305,12 +342,21 @@ fn concurrent_durable_commits_share_syncs() {
 #[test]
 fn timers_fire_once_and_in_order() {
     let clock = upkv::storage::ManualClock::new(Timestamp::from_millis(1000));
-    let store = Store::memory_builder().clock(Arc::new(clock.clone())).open().unwrap();
+    let store = Store::memory_builder()
+        .clock(Arc::new(clock.clone()))
+        .open()
+        .unwrap();
     let shelf = Shelf::mount(&store, "a").unwrap();
     let now = shelf.mount.now();
-    shelf.mount.set_timer(now.saturating_add(Duration::from_millis(20)), 2);
-    shelf.mount.set_timer(now.saturating_add(Duration::from_millis(10)), 1);
-    let gone = shelf.mount.set_timer(now.saturating_add(Duration::from_millis(15)), 9);
+    shelf
+        .mount
+        .set_timer(now.saturating_add(Duration::from_millis(20)), 2);
+    shelf
+        .mount
+        .set_timer(now.saturating_add(Duration::from_millis(10)), 1);
+    let gone = shelf
+        .mount
+        .set_timer(now.saturating_add(Duration::from_millis(15)), 9);
     assert!(shelf.mount.cancel_timer(gone));
     store.maintain(Duration::ZERO).unwrap();
     assert!(shelf.fired.lock().is_empty());

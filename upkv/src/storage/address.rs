@@ -85,7 +85,10 @@ impl FromStr for Token {
         let parse = |part: &str| u64::from_str_radix(part, 16).ok();
         text.split_once('-')
             .and_then(|(incarnation, seq)| {
-                Some(Self { incarnation: parse(incarnation)?, seq: parse(seq)? })
+                Some(Self {
+                    incarnation: parse(incarnation)?,
+                    seq: parse(seq)?,
+                })
             })
             .ok_or_else(|| Error::misuse(format!("{text:?} is not a token")))
     }

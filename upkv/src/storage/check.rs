@@ -10,9 +10,7 @@ use std::sync::Arc;
 use super::checkpoint::{Checkpoint, path_of as checkpoint_path};
 use super::clock::Random;
 use super::error::{Error, Result};
-use super::format::{
-    ALIGN, FrameHeader, PAGE, SEGMENT_HEADER, SegmentHeader, verified_frame,
-};
+use super::format::{ALIGN, FrameHeader, PAGE, SEGMENT_HEADER, SegmentHeader, verified_frame};
 use super::log::recover::copy_frame;
 use super::log::{id_of, path_of};
 use super::manifest::Manifest;
@@ -51,12 +49,19 @@ impl Store {
         let mut report = CheckReport::default();
         let (checkpoints, uuid) = {
             let registry = self.inner.registry.lock();
-            (registry.manifest.checkpoints.clone(), registry.manifest.uuid)
+            (
+                registry.manifest.checkpoints.clone(),
+                registry.manifest.uuid,
+            )
         };
         match Manifest::load(&log.vfs, &log.dir) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                report.problems.push(Error::corrupt(log.dir.join("MANIFEST"), 0, "the file is missing"));
+                report.problems.push(Error::corrupt(
+                    log.dir.join("MANIFEST"),
+                    0,
+                    "the file is missing",
+                ));
             }
             Err(error) => report.problems.push(error),
         }
@@ -64,7 +69,14 @@ impl Store {
             match Checkpoint::load(&log.vfs, &log.dir, id, uuid) {
                 Ok(_) => report.checkpoints += 1,
                 // A newer checkpoint may have replaced it since the list was read.
-                Err(_) if !self.inner.registry.lock().manifest.checkpoints.contains(&id) => {}
+                Err(_)
+                    if !self
+                        .inner
+                        .registry
+                        .lock()
+                        .manifest
+                        .checkpoints
+                        .contains(&id) => {}
                 Err(error) => report.problems.push(error),
             }
         }
@@ -97,7 +109,8 @@ impl CheckReport {
                 self.bytes += u64::from(header.len);
             }
             Found::Damage(from, _) => {
-                self.problems.push(Error::corrupt(path, from, "this is no valid commit"));
+                self.problems
+                    .push(Error::corrupt(path, from, "this is no valid commit"));
             }
         });
     }
@@ -113,7 +126,10 @@ enum Found {
 fn walk(bytes: &[u8], salt: u64, from: u64, mut visit: impl FnMut(Found)) {
     let mut at = from;
     let mut damage = None;
-    while let Some(offset) = u32::try_from(at).ok().filter(|o| (*o as usize) < bytes.len()) {
+    while let Some(offset) = u32::try_from(at)
+        .ok()
+        .filter(|o| (*o as usize) < bytes.len())
+    {
         let start = offset as usize;
         if let Some(header) = verified_frame(bytes, salt, offset) {
             if let Some(from) = damage.take() {
@@ -159,7 +175,8 @@ pub fn salvage(vfs: &Arc<dyn Vfs>, from: &Path, to: &Path) -> Result<SalvageRepo
     let manifest = Manifest::load(vfs, from)?
         .ok_or_else(|| Error::corrupt(from.join("MANIFEST"), 0, "the file is missing"))?;
     for sub in [to.to_path_buf(), to.join("seg"), to.join("ckp")] {
-        vfs.create_dir(&sub).map_err(|e| Error::io("create", &sub, e))?;
+        vfs.create_dir(&sub)
+            .map_err(|e| Error::io("create", &sub, e))?;
         let entries = vfs.list(&sub).map_err(|e| Error::io("list", &sub, e))?;
         if let Some(entry) = entries.iter().find(|e| e.name != "seg" && e.name != "ckp") {
             return Err(Error::misuse(format!("the target holds {:?}", entry.name)));
@@ -177,7 +194,9 @@ pub fn salvage(vfs: &Arc<dyn Vfs>, from: &Path, to: &Path) -> Result<SalvageRepo
         Some(base) => (base.from.segment, base.from.offset, base.from.seq),
         None => (segments.first().map_or(0, |s| s.0.id), SEGMENT_HEADER, 1),
     };
-    let whole = segments.first().is_some_and(|(header, _)| header.first_seq == 1);
+    let whole = segments
+        .first()
+        .is_some_and(|(header, _)| header.first_seq == 1);
     let mut tail = Tail {
         next_seq: seq,
         body: Vec::new(),
@@ -191,12 +210,24 @@ pub fn salvage(vfs: &Arc<dyn Vfs>, from: &Path, to: &Path) -> Result<SalvageRepo
         if header.id < first {
             note_damage(&path, bytes, header.salt, SEGMENT_HEADER, &mut report);
         } else {
-            let at = if header.id == first { start } else { SEGMENT_HEADER };
-            note_damage(&path, &bytes[..usize::try_from(at).unwrap_or(0).min(bytes.len())], header.salt, SEGMENT_HEADER, &mut report);
+            let at = if header.id == first {
+                start
+            } else {
+                SEGMENT_HEADER
+            };
+            note_damage(
+                &path,
+                &bytes[..usize::try_from(at).unwrap_or(0).min(bytes.len())],
+                header.salt,
+                SEGMENT_HEADER,
+                &mut report,
+            );
             keep = tail.take(&path, header, bytes, at, &mut report);
         }
         if header.id < first || keep > SEGMENT_HEADER {
-            let keep = usize::try_from(keep).unwrap_or(bytes.len()).min(bytes.len());
+            let keep = usize::try_from(keep)
+                .unwrap_or(bytes.len())
+                .min(bytes.len());
             write_new(vfs, &path_of(to, header.id), &[&bytes[..keep]])?;
             report.segments_copied += 1;
             next_id = next_id.max(header.id + 1);
@@ -211,7 +242,11 @@ pub fn salvage(vfs: &Arc<dyn Vfs>, from: &Path, to: &Path) -> Result<SalvageRepo
             incarnation: manifest.incarnation,
             capacity: (SEGMENT_HEADER + tail.body.len() as u64).max(PAGE),
         };
-        write_new(vfs, &path_of(to, header.id), &[&header.encode(), &tail.body])?;
+        write_new(
+            vfs,
+            &path_of(to, header.id),
+            &[&header.encode(), &tail.body],
+        )?;
     }
     let mut saved = manifest;
     saved.clean_seq = None;
@@ -261,7 +296,16 @@ impl Tail {
             Found::Frame(_, frame) if !self.broken && frame.seq < self.next_seq => {}
             Found::Frame(offset, frame) => {
                 self.broken = true;
-                copy_frame(bytes, header.salt, offset, &frame, self.next_seq, 0, self.salt, &mut self.body);
+                copy_frame(
+                    bytes,
+                    header.salt,
+                    offset,
+                    &frame,
+                    self.next_seq,
+                    0,
+                    self.salt,
+                    &mut self.body,
+                );
                 self.next_seq += 1;
                 report.frames_saved += 1;
             }
@@ -290,14 +334,19 @@ fn readable_segments(
 ) -> Result<Vec<(SegmentHeader, Vec<u8>)>> {
     let seg = dir.join("seg");
     let entries = vfs.list(&seg).map_err(|e| Error::io("list", &seg, e))?;
-    let mut ids: Vec<u32> = entries.iter().filter_map(|entry| id_of(&entry.name)).collect();
+    let mut ids: Vec<u32> = entries
+        .iter()
+        .filter_map(|entry| id_of(&entry.name))
+        .collect();
     ids.sort_unstable();
     let mut out = Vec::with_capacity(ids.len());
     for id in ids {
         let path = path_of(dir, id);
         let bytes = read_all(vfs, &path)?;
         match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.uuid == manifest.uuid && header.id == id => out.push((header, bytes)),
+            Ok(header) if header.uuid == manifest.uuid && header.id == id => {
+                out.push((header, bytes))
+            }
             // Without its salt no frame of it can be verified.
             _ => report.lost.push((path, 0, bytes.len() as u64)),
         }
@@ -306,18 +355,25 @@ fn readable_segments(
 }
 
 fn read_all(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Vec<u8>> {
-    let file = vfs.open(path, OpenHow::Read).map_err(|e| Error::io("open", path, e))?;
+    let file = vfs
+        .open(path, OpenHow::Read)
+        .map_err(|e| Error::io("open", path, e))?;
     let len = file.len().map_err(|e| Error::io("read", path, e))?;
     let mut bytes = vec![0; usize::try_from(len).map_err(|_| Error::misuse("file too large"))?];
-    let read = file.read_at(0, &mut bytes).map_err(|e| Error::io("read", path, e))?;
+    let read = file
+        .read_at(0, &mut bytes)
+        .map_err(|e| Error::io("read", path, e))?;
     bytes.truncate(read);
     Ok(bytes)
 }
 
 fn write_new(vfs: &Arc<dyn Vfs>, path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let file = vfs.open(path, OpenHow::Create).map_err(|e| Error::io("create", path, e))?;
+    let file = vfs
+        .open(path, OpenHow::Create)
+        .map_err(|e| Error::io("create", path, e))?;
     let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    file.write_at(0, &slices).map_err(|e| Error::io("write", path, e))?;
+    file.write_at(0, &slices)
+        .map_err(|e| Error::io("write", path, e))?;
     file.sync_data().map_err(|e| Error::io("sync", path, e))
 }
 
@@ -327,7 +383,12 @@ mod tests {
 
     #[test]
     fn frames_are_found_behind_damage_and_zeros_are_none() {
-        let frame = FrameHeader { len: 32, seq: 1, durable: 0, records: 0 };
+        let frame = FrameHeader {
+            len: 32,
+            seq: 1,
+            durable: 0,
+            records: 0,
+        };
         let mut bytes = vec![0; 4096 + 128];
         bytes[4096..4128].copy_from_slice(&frame.encode(9, 4096));
         bytes[4130] = 1;

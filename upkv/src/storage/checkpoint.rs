@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::address::{MountId, Seq};
-use super::checksum::{crc32c_append, crc32c, salt};
+use super::checksum::{crc32c, crc32c_append, salt};
 use super::error::{Error, ErrorKind, Result};
 use super::format::{
     CHECKPOINT_MAGIC, HeaderError, MAJOR, MINOR, SUPPORTED, check_preamble, u16_at, u32_at, u64_at,
@@ -71,9 +71,12 @@ impl Builder {
         let path = path_of(dir, id);
         if vfs.exists(&path) {
             // Left behind by a crash before the manifest named it.
-            vfs.unlink(&path).map_err(|e| Error::io("unlink", &path, e))?;
+            vfs.unlink(&path)
+                .map_err(|e| Error::io("unlink", &path, e))?;
         }
-        let file = vfs.open(&path, OpenHow::Create).map_err(|e| Error::io("create", &path, e))?;
+        let file = vfs
+            .open(&path, OpenHow::Create)
+            .map_err(|e| Error::io("create", &path, e))?;
         let mut head = Vec::with_capacity(HEADER);
         head.extend_from_slice(&CHECKPOINT_MAGIC);
         head.extend_from_slice(&MAJOR.to_le_bytes());
@@ -88,12 +91,24 @@ impl Builder {
         let crc = crc32c(&head);
         head.extend_from_slice(&crc.to_le_bytes());
         head.resize(HEADER, 0);
-        Ok(Self { file, path, id, offset: 0, block: 0, buffer: head })
+        Ok(Self {
+            file,
+            path,
+            id,
+            offset: 0,
+            block: 0,
+            buffer: head,
+        })
     }
 
     /// Starts the part of one engine; its data follows through a [`CheckpointWriter`].
     pub(crate) fn mount(&mut self, mount: MountId) -> CheckpointWriter<'_> {
-        CheckpointWriter { builder: self, mount, begun: false, data: Vec::new() }
+        CheckpointWriter {
+            builder: self,
+            mount,
+            begun: false,
+            data: Vec::new(),
+        }
     }
 
     pub(crate) fn live(&mut self, live: &[(u32, u64)]) -> Result<()> {
@@ -120,14 +135,17 @@ impl Builder {
     pub(crate) fn finish(mut self, vfs: &Arc<dyn Vfs>, last: Seq) -> Result<u64> {
         self.block(END, &last.to_le_bytes())?;
         self.spill()?;
-        self.file.sync_data().map_err(|e| Error::io("sync", &self.path, e))?;
+        self.file
+            .sync_data()
+            .map_err(|e| Error::io("sync", &self.path, e))?;
         let dir = self.path.parent().unwrap_or(&self.path);
         vfs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))?;
         Ok(self.offset)
     }
 
     fn blocks(&mut self, kind: u8, data: &[u8], step: usize) -> Result<()> {
-        data.chunks(step).try_for_each(|chunk| self.block(kind, chunk))
+        data.chunks(step)
+            .try_for_each(|chunk| self.block(kind, chunk))
     }
 
     fn block(&mut self, kind: u8, data: &[u8]) -> Result<()> {
@@ -140,7 +158,11 @@ impl Builder {
         self.buffer.extend_from_slice(&head);
         self.buffer.extend_from_slice(data);
         self.block += 1;
-        if self.buffer.len() >= 16 * BLOCK_BYTES { self.spill() } else { Ok(()) }
+        if self.buffer.len() >= 16 * BLOCK_BYTES {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     fn spill(&mut self) -> Result<()> {
@@ -171,7 +193,9 @@ pub struct CheckpointWriter<'a> {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -218,7 +242,11 @@ impl CheckpointWriter<'_> {
         if !self.begun {
             return Err(Error::misuse("a participant wrote no checkpoint"));
         }
-        if self.data.is_empty() { Ok(()) } else { self.builder.block(DATA, &self.data) }
+        if self.data.is_empty() {
+            Ok(())
+        } else {
+            self.builder.block(DATA, &self.data)
+        }
     }
 }
 
@@ -300,9 +328,13 @@ impl Checkpoint {
         uuid: [u8; 16],
     ) -> Result<ReplayFrom> {
         let path = path_of(dir, id);
-        let file = vfs.open(&path, OpenHow::Read).map_err(|e| Error::io("open", &path, e))?;
+        let file = vfs
+            .open(&path, OpenHow::Read)
+            .map_err(|e| Error::io("open", &path, e))?;
         let mut head = [0; HEADER];
-        let read = file.read_at(0, &mut head).map_err(|e| Error::io("read", &path, e))?;
+        let read = file
+            .read_at(0, &mut head)
+            .map_err(|e| Error::io("read", &path, e))?;
         decode_header(&path, &head[..read], id, uuid)
     }
 
@@ -319,7 +351,9 @@ impl Checkpoint {
             let kind = header[0];
             let len = u32_at(header, 4).ok_or_else(bad)?;
             let start = at + BLOCK_HEADER;
-            let data = bytes.get(start..start.saturating_add(len as usize)).ok_or_else(bad)?;
+            let data = bytes
+                .get(start..start.saturating_add(len as usize))
+                .ok_or_else(bad)?;
             let crc = block_crc(kind, len, data) ^ salt(id, block, 0);
             if u32_at(header, 8) != Some(crc) || header[1..4] != [0; 3] || header[12..] != [0; 4] {
                 return Err(bad());
@@ -354,7 +388,13 @@ impl Checkpoint {
             at = start + data.len();
             block += 1;
         };
-        Ok(Self { id, from, last, parts, map })
+        Ok(Self {
+            id,
+            from,
+            last,
+            parts,
+            map,
+        })
     }
 
     pub(crate) fn part(&self, mount: MountId) -> Option<&MountPart> {
@@ -364,7 +404,12 @@ impl Checkpoint {
     /// Reads an engine's bytes.
     pub(crate) fn reader<'a>(&'a self, part: &'a MountPart) -> CheckpointReader<'a> {
         let remaining = part.data.iter().map(|(_, len)| *len).sum();
-        CheckpointReader { map: &self.map, blocks: &part.data, at: 0, remaining }
+        CheckpointReader {
+            map: &self.map,
+            blocks: &part.data,
+            at: 0,
+            remaining,
+        }
     }
 }
 
@@ -391,7 +436,11 @@ impl<'a> CheckpointReader<'a> {
     /// `Corrupt` if fewer bytes are left.
     pub fn read_exact(&mut self, out: &mut [u8]) -> Result<()> {
         if out.len() > self.remaining {
-            return Err(Error::corrupt("checkpoint", 0, "the part of an engine is cut short"));
+            return Err(Error::corrupt(
+                "checkpoint",
+                0,
+                "the part of an engine is cut short",
+            ));
         }
         let mut filled = 0;
         while filled < out.len() {
@@ -409,7 +458,11 @@ impl<'a> CheckpointReader<'a> {
     /// `Corrupt` if fewer bytes are left; nothing is allocated then.
     pub fn take(&mut self, n: usize) -> Result<Vec<u8>> {
         if n > self.remaining {
-            return Err(Error::corrupt("checkpoint", 0, "the part of an engine is cut short"));
+            return Err(Error::corrupt(
+                "checkpoint",
+                0,
+                "the part of an engine is cut short",
+            ));
         }
         let mut out = vec![0; n];
         self.read_exact(&mut out)?;

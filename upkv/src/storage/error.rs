@@ -135,16 +135,29 @@ impl Error {
     /// Damage found at `offset` of `file`.
     #[cold]
     pub fn corrupt(file: impl Into<PathBuf>, offset: u64, what: impl Into<String>) -> Self {
-        ErrorKind::Corrupt { file: file.into(), offset, what: what.into() }.into()
+        ErrorKind::Corrupt {
+            file: file.into(),
+            offset,
+            what: what.into(),
+        }
+        .into()
     }
 
     #[cold]
     pub(crate) fn io(op: &'static str, path: &Path, source: io::Error) -> Self {
         // ENOSPC and EDQUOT: the one environment error that callers handle by freeing something.
-        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        ) {
             return ErrorKind::StorageFull.into();
         }
-        ErrorKind::Io { op, path: path.to_path_buf(), source }.into()
+        ErrorKind::Io {
+            op,
+            path: path.to_path_buf(),
+            source,
+        }
+        .into()
     }
 
     /// Whether freeing space, and then repeating the call, can help.
@@ -154,7 +167,10 @@ impl Error {
 
     /// Whether the store refuses writes until it is reopened.
     pub fn is_poisoned(&self) -> bool {
-        matches!(*self.0, ErrorKind::Poisoned { .. } | ErrorKind::OutcomeUnknown { .. })
+        matches!(
+            *self.0,
+            ErrorKind::Poisoned { .. } | ErrorKind::OutcomeUnknown { .. }
+        )
     }
 
     /// Whether the error reports damaged bytes.

@@ -31,7 +31,8 @@ pub(crate) const FRAME_BYTES_MAX: u64 = 1 << 30;
 /// Marks the end of a frame header.
 pub(crate) const FRAME_MARKER: u16 = 0x7075;
 
-const _: () = assert!(FRAME_HEADER as u64 % ALIGN == 0 && RECORD_HEADER as u64 % ALIGN == 0);
+const _: () = assert!((FRAME_HEADER as u64).is_multiple_of(ALIGN));
+const _: () = assert!((RECORD_HEADER as u64).is_multiple_of(ALIGN));
 const _: () = assert!(PAGE_LOCAL < PAGE && SEGMENT_HEADER.is_multiple_of(PAGE));
 
 /// Bytes that a record with a body of `len` bytes takes in the log.
@@ -40,15 +41,21 @@ pub(crate) const fn record_bytes(len: u64) -> u64 {
 }
 
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+    Some(u16::from_le_bytes(
+        bytes.get(at..at.checked_add(2)?)?.try_into().ok()?,
+    ))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    Some(u64::from_le_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
 }
 
 /// Head of a segment file.
@@ -135,7 +142,9 @@ pub(crate) fn check_preamble(head: &[u8], magic: [u8; 8]) -> Result<(), HeaderEr
         return Err(short);
     };
     if major != MAJOR || required & !KNOWN_REQUIRED != 0 {
-        return Err(HeaderError::Version(format!("{major}.{minor} features {required:#x}")));
+        return Err(HeaderError::Version(format!(
+            "{major}.{minor} features {required:#x}"
+        )));
     }
     Ok(())
 }
@@ -196,7 +205,8 @@ pub(crate) fn record_checksum(len: u32, mount: u16, kind: u8, flags: u8, body: &
     head[4..6].copy_from_slice(&mount.to_le_bytes());
     head[6] = kind;
     head[7] = flags;
-    body.iter().fold(crc32c(&head), |crc, part| crc32c_append(crc, part))
+    body.iter()
+        .fold(crc32c(&head), |crc, part| crc32c_append(crc, part))
 }
 
 /// Head of a record, as decoded.
@@ -250,7 +260,11 @@ pub(crate) fn verified_record(
 
 /// The frame that starts at `offset` of `segment` (the whole file), fully verified: header, every record, and that the records
 /// tile the frame exactly.
-pub(crate) fn verified_frame(segment: &[u8], segment_salt: u64, offset: u32) -> Option<FrameHeader> {
+pub(crate) fn verified_frame(
+    segment: &[u8],
+    segment_salt: u64,
+    offset: u32,
+) -> Option<FrameHeader> {
     let start = offset as usize;
     let header = FrameHeader::decode(segment.get(start..)?, segment_salt, offset)?;
     let frame = segment.get(start..start.checked_add(header.len as usize)?)?;
@@ -267,7 +281,10 @@ pub(crate) fn verified_frame(segment: &[u8], segment_salt: u64, offset: u32) -> 
 }
 
 /// The low half of a commit number, as records carry it.
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is wanted"
+)]
 pub(crate) fn low(seq: u64) -> u32 {
     seq as u32
 }
@@ -291,10 +308,16 @@ mod tests {
         assert_eq!(&bytes[..12], b"UPLOG\r\n\x1a\x01\0\0\0");
         let mut newer = bytes.clone();
         newer[8] = 2;
-        assert!(matches!(SegmentHeader::decode(&newer), Err(HeaderError::Version(_))));
+        assert!(matches!(
+            SegmentHeader::decode(&newer),
+            Err(HeaderError::Version(_))
+        ));
         let mut feature = bytes.clone();
         feature[20] = 1;
-        assert!(matches!(SegmentHeader::decode(&feature), Err(HeaderError::Version(_))));
+        assert!(matches!(
+            SegmentHeader::decode(&feature),
+            Err(HeaderError::Version(_))
+        ));
         assert_eq!(SegmentHeader::decode(&[0; 4096]), Err(HeaderError::Blank));
         for bit in 0..84 * 8 {
             let mut bad = bytes.clone();
@@ -305,12 +328,26 @@ mod tests {
 
     #[test]
     fn golden_frame_header() {
-        let header = FrameHeader { len: 64, seq: 5, durable: 4, records: 1 };
+        let header = FrameHeader {
+            len: 64,
+            seq: 5,
+            durable: 4,
+            records: 1,
+        };
         let bytes = header.encode(0, 4096);
         assert_eq!(bytes[0..4], [64, 0, 0, 0]);
-        assert_eq!(bytes[8..], [5, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0x75, 0x70]);
+        assert_eq!(
+            bytes[8..],
+            [
+                5, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0x75, 0x70
+            ]
+        );
         assert_eq!(FrameHeader::decode(&bytes, 0, 4096), Some(header));
         assert_eq!(FrameHeader::decode(&bytes, 0, 4112), None, "another place");
-        assert_eq!(FrameHeader::decode(&bytes, 1, 4096), None, "another segment");
+        assert_eq!(
+            FrameHeader::decode(&bytes, 1, 4096),
+            None,
+            "another segment"
+        );
     }
 }

@@ -25,13 +25,20 @@ impl LiveTable {
     pub(crate) fn release(&self, at: Address) {
         self.with(at.segment, |bytes| {
             let before = bytes.fetch_sub(at.log_bytes(), Ordering::Relaxed);
-            debug_assert!(before >= at.log_bytes(), "released more than was retained in segment {}", at.segment);
+            debug_assert!(
+                before >= at.log_bytes(),
+                "released more than was retained in segment {}",
+                at.segment
+            );
         });
     }
 
     /// Live bytes in segment `id`.
     pub(crate) fn of(&self, id: u32) -> u64 {
-        self.bytes.read().get(id as usize).map_or(0, |b| b.load(Ordering::Relaxed))
+        self.bytes
+            .read()
+            .get(id as usize)
+            .map_or(0, |b| b.load(Ordering::Relaxed))
     }
 
     /// All segments with live bytes.

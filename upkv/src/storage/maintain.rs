@@ -84,7 +84,11 @@ impl Store {
             }
             let written = core.log.counters.bytes_written.load(Ordering::Relaxed);
             let due = written.saturating_sub(state.checkpoint_at) >= self.inner.checkpoint_bytes;
-            let taken = if due { self.inner.checkpoint_locked(&mut state) } else { Ok(()) };
+            let taken = if due {
+                self.inner.checkpoint_locked(&mut state)
+            } else {
+                Ok(())
+            };
             // On a full disk the checkpoint fails and collecting is what helps.
             while !budget.exhausted() && self.inner.collect(&mut state, &budget)? {
                 more = true;
@@ -92,7 +96,11 @@ impl Store {
             core.log.keep_reserve();
             taken?;
         }
-        Ok(Progress { more, next_timer: core.next_timer(), sync_in: core.sync_due_in() })
+        Ok(Progress {
+            more,
+            next_timer: core.next_timer(),
+            sync_in: core.sync_due_in(),
+        })
     }
 
     /// Runs the timers that are due.
@@ -130,7 +138,8 @@ impl Inner {
         let written = self.core.log.counters.bytes_written.load(Ordering::Relaxed);
         let replayed = self.report().frame_bytes;
         let state = self.maintenance.lock();
-        written.saturating_sub(state.checkpoint_at) + replayed >= (1 << 20).min(self.checkpoint_bytes)
+        written.saturating_sub(state.checkpoint_at) + replayed
+            >= (1 << 20).min(self.checkpoint_bytes)
     }
 
     pub(crate) fn checkpoint(&self) -> Result<()> {
@@ -145,13 +154,24 @@ impl Inner {
         let written = log.counters.bytes_written.load(Ordering::Relaxed);
         let (segment, offset, seq) = log.position();
         let from = match segment {
-            Some(segment) => ReplayFrom { segment, offset, seq },
-            None => ReplayFrom { segment: log.next_segment(), offset: SEGMENT_HEADER, seq },
+            Some(segment) => ReplayFrom {
+                segment,
+                offset,
+                seq,
+            },
+            None => ReplayFrom {
+                segment: log.next_segment(),
+                offset: SEGMENT_HEADER,
+                seq,
+            },
         };
         let id = registry.manifest.next_checkpoint;
         let mut builder = Builder::create(&log.vfs, &log.dir, id, registry.manifest.uuid, from)?;
         for engine in &registry.engines {
-            let part = registry.base.as_ref().and_then(|base| Some((base, base.part(engine.id)?)));
+            let part = registry
+                .base
+                .as_ref()
+                .and_then(|base| Some((base, base.part(engine.id)?)));
             match (&engine.participant, part) {
                 (Some(participant), _) => {
                     let mut out = builder.mount(engine.id);
@@ -218,13 +238,19 @@ impl Inner {
             state.victim = None;
             return Ok(true);
         };
-        let map = segment.map().ok_or_else(|| Error::misuse("only sealed segments are collected"))?;
+        let map = segment
+            .map()
+            .ok_or_else(|| Error::misuse("only sealed segments are collected"))?;
         let bytes = map.as_slice();
         let participants = self.participants();
         let mut at = from;
         let mut batches: Vec<Vec<Record<'_>>> = participants.iter().map(|_| Vec::new()).collect();
         let (mut count, mut size) = (0, 0);
-        while at < bytes.len() as u64 && count < MOVE_RECORDS && size < MOVE_BYTES && !budget.exhausted() {
+        while at < bytes.len() as u64
+            && count < MOVE_RECORDS
+            && size < MOVE_BYTES
+            && !budget.exhausted()
+        {
             let offset = u32::try_from(at).expect("segments are under 4 GiB");
             let Some(header) = verified_frame(bytes, segment.salt, offset) else {
                 // Padding between pages, or damage; records in damage are found missing by the live count.
@@ -259,7 +285,9 @@ impl Inner {
             return Ok(true);
         }
         log.segments.remove(victim);
-        log.vfs.unlink(&segment.path).map_err(|e| Error::io("unlink", &segment.path, e))?;
+        log.vfs
+            .unlink(&segment.path)
+            .map_err(|e| Error::io("unlink", &segment.path, e))?;
         Counters::add(&log.counters.segments_removed, 1);
         Ok(true)
     }
@@ -275,7 +303,11 @@ impl Inner {
         let over = used > bound + SLACK_SEGMENTS * self.segment_bytes;
         // Nearly empty segments are cheap to empty, so those do not wait until space is short.
         let loose = used > bound;
-        let crowded = sealed.iter().filter(|s| s.used() < self.segment_bytes / 8).count() > 16;
+        let crowded = sealed
+            .iter()
+            .filter(|s| s.used() < self.segment_bytes / 8)
+            .count()
+            > 16;
         if sealed.is_empty() {
             return Ok(Choice::Nothing);
         }
@@ -295,7 +327,12 @@ impl Inner {
             return Ok(Choice::Victim(id));
         }
         // Garbage that a checkpoint would set free: segments between the floor and the head.
-        let newest_base = self.registry.lock().base.as_ref().map_or(0, |base| base.from.segment);
+        let newest_base = self
+            .registry
+            .lock()
+            .base
+            .as_ref()
+            .map_or(0, |base| base.from.segment);
         let head = log.next_segment().saturating_sub(1);
         if over && (head > newest_base || newest_base > floor) {
             self.checkpoint_locked(state)?;
@@ -305,24 +342,38 @@ impl Inner {
     }
 
     pub(crate) fn live_in(&self, segment: u32) -> u64 {
-        self.registry.lock().engines.iter().map(|engine| engine.live.of(segment)).sum()
+        self.registry
+            .lock()
+            .engines
+            .iter()
+            .map(|engine| engine.live.of(segment))
+            .sum()
     }
 
     /// Whether an engine that is not mounted has something in the segment.
     fn pinned(&self, segment: u32) -> bool {
         let registry = self.registry.lock();
-        registry.engines.iter().filter(|engine| engine.participant.is_none()).any(|engine| {
-            let part = registry.base.as_ref().and_then(|base| base.part(engine.id));
-            engine.pending.iter().any(|section| section.segment == segment)
-                || part.is_some_and(|part| part.live.iter().any(|(id, _)| *id == segment))
-        })
+        registry
+            .engines
+            .iter()
+            .filter(|engine| engine.participant.is_none())
+            .any(|engine| {
+                let part = registry.base.as_ref().and_then(|base| base.part(engine.id));
+                engine
+                    .pending
+                    .iter()
+                    .any(|section| section.segment == segment)
+                    || part.is_some_and(|part| part.live.iter().any(|(id, _)| *id == segment))
+            })
     }
 }
 
 /// The background thread: works while there is work, then sleeps until something is due.
 pub(crate) fn run(weak: &Weak<Inner>) {
     loop {
-        let Some(store) = Store::from_weak(weak) else { return };
+        let Some(store) = Store::from_weak(weak) else {
+            return;
+        };
         let core = store.inner.core.clone();
         let ticket = core.wake.ticket();
         if store.inner.stopping.load(Ordering::Acquire) {
@@ -335,8 +386,12 @@ pub(crate) fn run(weak: &Weak<Inner>) {
             Ok(Progress { more: true, .. }) => continue,
             Ok(progress) => {
                 let sync = progress.sync_in.map(|span| now.saturating_add(span));
-                let idle = now.saturating_add(core.interval().map_or(IDLE, |every| IDLE.min(every / 2)));
-                [Some(idle), sync, progress.next_timer].into_iter().flatten().min()
+                let idle =
+                    now.saturating_add(core.interval().map_or(IDLE, |every| IDLE.min(every / 2)));
+                [Some(idle), sync, progress.next_timer]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             // Poisoned or closed: nothing more to do here. Other failures are met again, not in a hurry.
             Err(_) if core.log.check_alive().is_err() => return,

@@ -48,7 +48,11 @@ impl Manifest {
         out.extend_from_slice(&MAJOR.to_le_bytes());
         out.extend_from_slice(&MINOR.to_le_bytes());
         out.extend_from_slice(&[0; 12]);
-        out.extend_from_slice(&u32::try_from(body.len()).expect("bounded by mounts").to_le_bytes());
+        out.extend_from_slice(
+            &u32::try_from(body.len())
+                .expect("bounded by mounts")
+                .to_le_bytes(),
+        );
         out.extend_from_slice(&crc32c(&body).to_le_bytes());
         out.extend_from_slice(&body);
         out
@@ -65,7 +69,9 @@ impl Manifest {
                 }
                 .into());
             }
-            Err(HeaderError::Blank) => return Err(Error::corrupt(path, 0, "the manifest is empty")),
+            Err(HeaderError::Blank) => {
+                return Err(Error::corrupt(path, 0, "the manifest is empty"));
+            }
             Err(HeaderError::Damaged(what)) => return Err(Error::corrupt(path, 0, what)),
         }
         let damaged = |what: &'static str| Error::corrupt(path, 24, what);
@@ -87,20 +93,34 @@ impl Manifest {
         if !vfs.exists(&path) {
             return Ok(None);
         }
-        let file = vfs.open(&path, OpenHow::Read).map_err(|e| Error::io("open", &path, e))?;
+        let file = vfs
+            .open(&path, OpenHow::Read)
+            .map_err(|e| Error::io("open", &path, e))?;
         let len = file.len().map_err(|e| Error::io("read", &path, e))?;
         if len > BYTES_MAX {
-            return Err(Error::corrupt(path, 0, format!("{len} bytes is no manifest")));
+            return Err(Error::corrupt(
+                path,
+                0,
+                format!("{len} bytes is no manifest"),
+            ));
         }
         let mut bytes = vec![0; usize::try_from(len).expect("bounded above")];
-        let read = file.read_at(0, &mut bytes).map_err(|e| Error::io("read", &path, e))?;
+        let read = file
+            .read_at(0, &mut bytes)
+            .map_err(|e| Error::io("read", &path, e))?;
         bytes.truncate(read);
         Self::decode(&path, &bytes).map(Some)
     }
 
     /// Replaces the manifest durably.
     pub(crate) fn save(&self, vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<()> {
-        replace(vfs, dir, &Self::path(dir), &dir.join("MANIFEST.new"), &[&self.encode()])
+        replace(
+            vfs,
+            dir,
+            &Self::path(dir),
+            &dir.join("MANIFEST.new"),
+            &[&self.encode()],
+        )
     }
 }
 
@@ -117,13 +137,18 @@ pub(crate) fn replace(
     parts: &[&[u8]],
 ) -> Result<()> {
     if vfs.exists(aside) {
-        vfs.unlink(aside).map_err(|e| Error::io("unlink", aside, e))?;
+        vfs.unlink(aside)
+            .map_err(|e| Error::io("unlink", aside, e))?;
     }
-    let file = vfs.open(aside, OpenHow::Create).map_err(|e| Error::io("create", aside, e))?;
+    let file = vfs
+        .open(aside, OpenHow::Create)
+        .map_err(|e| Error::io("create", aside, e))?;
     let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    file.write_at(0, &slices).map_err(|e| Error::io("write", aside, e))?;
+    file.write_at(0, &slices)
+        .map_err(|e| Error::io("write", aside, e))?;
     file.sync_data().map_err(|e| Error::io("sync", aside, e))?;
     drop(file);
-    vfs.rename(aside, path).map_err(|e| Error::io("rename", path, e))?;
+    vfs.rename(aside, path)
+        .map_err(|e| Error::io("rename", path, e))?;
     vfs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
 }

@@ -83,7 +83,8 @@ impl Core {
 
     pub(crate) fn note_interval(&self, level: Durability) {
         if let Durability::Interval(every) = level {
-            self.interval_ms.fetch_min(millis(every).max(1), Ordering::AcqRel);
+            self.interval_ms
+                .fetch_min(millis(every).max(1), Ordering::AcqRel);
         }
     }
 
@@ -99,7 +100,8 @@ impl Core {
         if every == u64::MAX || self.log.durable_seq() >= self.log.last_seq() {
             return None;
         }
-        let since = millis(self.clock.monotonic()).saturating_sub(self.synced_ms.load(Ordering::Acquire));
+        let since =
+            millis(self.clock.monotonic()).saturating_sub(self.synced_ms.load(Ordering::Acquire));
         Some(Duration::from_millis(every.saturating_sub(since)))
     }
 
@@ -123,7 +125,10 @@ impl Core {
     }
 
     pub(crate) fn token(&self, seq: Seq) -> Token {
-        Token { incarnation: self.log.incarnation, seq }
+        Token {
+            incarnation: self.log.incarnation,
+            seq,
+        }
     }
 }
 
@@ -171,7 +176,8 @@ impl Mount {
     ///
     /// `OutcomeUnknown` if the bytes could not be written or synced.
     pub fn settle(&self, commit: &Commit, level: Option<Durability>) -> Result<()> {
-        self.core.settle(commit.seq, level.unwrap_or(self.durability))
+        self.core
+            .settle(commit.seq, level.unwrap_or(self.durability))
     }
 
     /// The body of the record at `at`, verified; a view into the mapped segment where that is sealed.
@@ -209,7 +215,9 @@ impl Mount {
         let id = wheel.insert(at, (self.id, token));
         let before = self.core.next_timer.load(Ordering::Acquire);
         if at.as_millis() < before {
-            self.core.next_timer.store(at.as_millis(), Ordering::Release);
+            self.core
+                .next_timer
+                .store(at.as_millis(), Ordering::Release);
             drop(wheel);
             self.core.wake.notify();
         }

@@ -59,8 +59,11 @@ pub trait Participant: Any + Send + Sync {
     /// # Errors
     ///
     /// Reported by [`super::Store::maintain`].
+    #[expect(
+        unused_variables,
+        reason = "an engine without timers has nothing to do"
+    )]
     fn timer(&self, token: u64, now: Timestamp) -> Result<()> {
-        let _unused = (token, now);
         Ok(())
     }
 
@@ -69,8 +72,11 @@ pub trait Participant: Any + Send + Sync {
     /// # Errors
     ///
     /// Reported by [`super::Store::maintain`].
+    #[expect(
+        unused_variables,
+        reason = "an engine without deferred work has nothing to do"
+    )]
     fn maintain(&self, budget: &mut Budget<'_>) -> Result<bool> {
-        let _unused = budget;
         Ok(false)
     }
 }
@@ -101,8 +107,20 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// `frame` is a verified frame at `offset` of `segment`.
-    pub(crate) fn new(seq: Seq, frame: &'a [u8], segment: u32, offset: u32, mount: MountId) -> Self {
-        Self { seq, frame, segment, offset, mount }
+    pub(crate) fn new(
+        seq: Seq,
+        frame: &'a [u8],
+        segment: u32,
+        offset: u32,
+        mount: MountId,
+    ) -> Self {
+        Self {
+            seq,
+            frame,
+            segment,
+            offset,
+            mount,
+        }
     }
 
     /// The records, in the order they were pushed.
@@ -127,8 +145,20 @@ pub(crate) fn records_of(
         let body = frame.get(start..start.checked_add(header.len as usize)?)?;
         let place = offset.checked_add(u32::try_from(at).ok()?)?;
         at += usize::try_from(record_bytes(u64::from(header.len))).ok()?;
-        let address = Address { segment, offset: place, len: header.len };
-        Some((header.mount, Record { kind: header.kind, flags: header.flags, body, address }))
+        let address = Address {
+            segment,
+            offset: place,
+            len: header.len,
+        };
+        Some((
+            header.mount,
+            Record {
+                kind: header.kind,
+                flags: header.flags,
+                body,
+                address,
+            },
+        ))
     })
 }
 
@@ -142,7 +172,10 @@ pub struct Budget<'a> {
 impl<'a> Budget<'a> {
     /// A budget of `span` from now.
     pub fn new(clock: &'a dyn Clock, span: Duration) -> Self {
-        Self { clock, until: clock.monotonic().saturating_add(span) }
+        Self {
+            clock,
+            until: clock.monotonic().saturating_add(span),
+        }
     }
 
     /// Whether the time is used up.

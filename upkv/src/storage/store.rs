@@ -147,7 +147,8 @@ impl StoreBuilder {
         let started = self.clock.monotonic();
         let random = Arc::new(self.seed.map_or_else(Random::from_os, Random::seeded));
         let (vfs, dir) = (self.vfs.clone(), self.dir.clone());
-        vfs.create_dir(&dir).map_err(|e| Error::io("create", &dir, e))?;
+        vfs.create_dir(&dir)
+            .map_err(|e| Error::io("create", &dir, e))?;
         let lock = acquire(&vfs, &dir).map_err(|e| match e {
             LockError::Held { pid } => ErrorKind::Locked { pid }.into(),
             LockError::Io(source) => Error::io("lock", &dir.join("LOCK"), source),
@@ -216,7 +217,9 @@ impl StoreBuilder {
             report,
             lock: Mutex::new(Some(lock)),
         };
-        let store = Store { inner: Arc::new(inner) };
+        let store = Store {
+            inner: Arc::new(inner),
+        };
         store.inner.core.log.keep_reserve();
         if self.background == Some(true) {
             store.start_thread()?;
@@ -234,11 +237,12 @@ fn create(vfs: &Arc<dyn Vfs>, dir: &Path, random: &Random) -> Result<Manifest> {
             Vec::new()
         };
         // A store always has its manifest before its first segment: these belong to a store whose manifest is gone.
-        if let Some(entry) = entries.iter().find(|e| e.name.ends_with(".log") || e.name.ends_with(".ckp")) {
+        if let Some(entry) = entries.first() {
             let what = format!("the manifest is missing and {} is there", entry.name);
             return Err(Error::corrupt(dir.join("MANIFEST"), 0, what));
         }
-        vfs.create_dir(&sub).map_err(|e| Error::io("create", &sub, e))?;
+        vfs.create_dir(&sub)
+            .map_err(|e| Error::io("create", &sub, e))?;
     }
     let mut uuid = [0; 16];
     uuid[..8].copy_from_slice(&random.next_u64().to_le_bytes());
@@ -254,7 +258,8 @@ fn create(vfs: &Arc<dyn Vfs>, dir: &Path, random: &Random) -> Result<Manifest> {
     };
     manifest.save(vfs, dir)?;
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-        vfs.sync_dir(parent).map_err(|e| Error::io("sync", parent, e))?;
+        vfs.sync_dir(parent)
+            .map_err(|e| Error::io("sync", parent, e))?;
     }
     Ok(manifest)
 }
@@ -334,7 +339,10 @@ pub struct MountOptions {
 impl MountOptions {
     /// An engine default.
     pub fn with_default(durability: Durability) -> Self {
-        Self { durability: Some(durability), durability_override: None }
+        Self {
+            durability: Some(durability),
+            durability_override: None,
+        }
     }
 }
 
@@ -401,9 +409,13 @@ impl Registry {
                 engine.pending.push(section);
             }
         }
-        Self { manifest, engines, base: base.map(Arc::new), floor }
+        Self {
+            manifest,
+            engines,
+            base: base.map(Arc::new),
+            floor,
+        }
     }
-
 }
 
 /// A directory, or memory, with one log that several engines share.
@@ -425,7 +437,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("dir", &self.inner.core.log.dir).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("dir", &self.inner.core.log.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -492,14 +506,20 @@ impl Store {
         let core = &self.inner.core;
         core.log.check_alive()?;
         let mut registry = self.inner.registry.lock();
-        let at = match registry.engines.iter().position(|e| e.kind == kind && e.name == name) {
+        let at = match registry
+            .engines
+            .iter()
+            .position(|e| e.kind == kind && e.name == name)
+        {
             Some(at) => at,
             None => self.intern(&mut registry, kind, name)?,
         };
         if let Some(mounted) = registry.engines[at].participant.clone() {
             let any: Arc<dyn Any + Send + Sync> = mounted;
             return any.downcast().map_err(|_| {
-                Error::misuse(format!("{name:?} of kind {kind} is mounted as another type"))
+                Error::misuse(format!(
+                    "{name:?} of kind {kind} is mounted as another type"
+                ))
             });
         }
         let durability = options
@@ -508,14 +528,21 @@ impl Store {
             .or(options.durability)
             .unwrap_or(Durability::Interval(Duration::from_secs(1)));
         let engine = &registry.engines[at];
-        let mount =
-            Mount { core: core.clone(), id: engine.id, live: engine.live.clone(), durability };
+        let mount = Mount {
+            core: core.clone(),
+            id: engine.id,
+            live: engine.live.clone(),
+            durability,
+        };
         let participant = make(mount);
         self.recover_participant(&registry, engine, &*participant)?;
         let engine = &mut registry.engines[at];
         engine.participant = Some(participant.clone());
         engine.pending = Vec::new();
-        self.inner.participants.write().push((engine.id, participant.clone()));
+        self.inner
+            .participants
+            .write()
+            .push((engine.id, participant.clone()));
         drop(registry);
         core.note_interval(durability);
         if matches!(durability, Durability::Interval(_)) && self.inner.background.is_none() {
@@ -560,15 +587,24 @@ impl Store {
         for section in engine.pending.iter().filter(|section| section.seq > folded) {
             let damaged = || {
                 let path = super::log::path_of(&log.dir, section.segment);
-                Error::corrupt(path, u64::from(section.offset), "a commit to replay cannot be read")
+                Error::corrupt(
+                    path,
+                    u64::from(section.offset),
+                    "a commit to replay cannot be read",
+                )
             };
             let segment = log.segments.get(section.segment).ok_or_else(damaged)?;
             let map = segment.map().ok_or_else(damaged)?;
-            let header = super::format::verified_frame(map.as_slice(), segment.salt, section.offset)
-                .filter(|header| header.seq == section.seq)
-                .ok_or_else(damaged)?;
-            let frame = SegmentBytes::new(segment.clone(), section.offset as usize, header.len as usize)
-                .ok_or_else(damaged)?;
+            let header =
+                super::format::verified_frame(map.as_slice(), segment.salt, section.offset)
+                    .filter(|header| header.seq == section.seq)
+                    .ok_or_else(damaged)?;
+            let frame = SegmentBytes::new(
+                segment.clone(),
+                section.offset as usize,
+                header.len as usize,
+            )
+            .ok_or_else(damaged)?;
             let frame: &[u8] = frame.as_ref();
             participant.apply(&Section::new(
                 section.seq,
@@ -581,7 +617,11 @@ impl Store {
         for (segment, _) in engine.live.all() {
             if !log.segments.contains(segment) {
                 let path = super::log::path_of(&log.dir, segment);
-                return Err(Error::corrupt(path, 0, "a segment with live records is missing"));
+                return Err(Error::corrupt(
+                    path,
+                    0,
+                    "a segment with live records is missing",
+                ));
             }
         }
         participant.recovered()
@@ -624,7 +664,12 @@ impl Store {
     /// # Errors
     ///
     /// Those of the timers that were run.
-    pub fn wait(&self, signal: &Arc<Signal>, ticket: u64, deadline: Option<Timestamp>) -> Result<()> {
+    pub fn wait(
+        &self,
+        signal: &Arc<Signal>,
+        ticket: u64,
+        deadline: Option<Timestamp>,
+    ) -> Result<()> {
         let next = self.inner.core.next_timer();
         let until = match (deadline, next) {
             (Some(deadline), Some(next)) => Some(deadline.min(next)),
@@ -660,7 +705,9 @@ impl Store {
     }
 
     pub(crate) fn from_weak(weak: &Weak<Inner>) -> Option<Self> {
-        Some(Self { inner: weak.upgrade()? })
+        Some(Self {
+            inner: weak.upgrade()?,
+        })
     }
 }
 
@@ -674,7 +721,9 @@ impl Inner {
     }
 
     fn close(&self) -> Result<()> {
-        let Some(lock) = self.lock.lock().take() else { return Ok(()) };
+        let Some(lock) = self.lock.lock().take() else {
+            return Ok(());
+        };
         self.stopping.store(true, Ordering::Release);
         self.core.wake.notify();
         let thread = self.thread.lock().take();
@@ -708,7 +757,9 @@ impl Inner {
         let last = self.core.log.last_seq();
         if registry.manifest.clean_seq != Some(last) {
             registry.manifest.clean_seq = Some(last);
-            registry.manifest.save(&self.core.log.vfs, &self.core.log.dir)?;
+            registry
+                .manifest
+                .save(&self.core.log.vfs, &self.core.log.dir)?;
         }
         Ok(())
     }

@@ -56,7 +56,9 @@ pub struct Transaction {
 
 impl std::fmt::Debug for Transaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transaction").field("engines", &self.staged.len()).finish()
+        f.debug_struct("Transaction")
+            .field("engines", &self.staged.len())
+            .finish()
     }
 }
 
@@ -81,7 +83,10 @@ impl Transaction {
             return Err(Error::misuse("the engine is mounted on another store"));
         }
         let id = engine.mount_id();
-        let at = match self.staged.binary_search_by_key(&id, |staged| staged.mount_id()) {
+        let at = match self
+            .staged
+            .binary_search_by_key(&id, |staged| staged.mount_id())
+        {
             Ok(at) => at,
             Err(at) => {
                 self.staged.insert(at, Box::new(engine.stage()));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::address::Address;
+use super::super::checksum::salt;
 use super::super::error::{Error, Result};
 use super::super::format::{
     FRAME_HEADER, FrameHeader, PAGE, PAGE_LOCAL, SEGMENT_HEADER, SegmentHeader, low, u32_at,
 };
-use super::super::checksum::salt;
 use super::super::vfs::{OpenHow, VfsFile};
 use super::frame::Part;
 use super::{Chunk, Commit, Counters, Frame, Head, Log, Pending, Segment, Writer, path_of};
@@ -31,7 +31,10 @@ impl Log {
     pub(crate) fn append(&self, frame: &mut Frame) -> Result<Commit> {
         let need = frame.checked_bytes()?;
         if frame.is_empty() {
-            return Ok(Commit { seq: self.last_seq(), ..Commit::default() });
+            return Ok(Commit {
+                seq: self.last_seq(),
+                ..Commit::default()
+            });
         }
         loop {
             self.check_alive()?;
@@ -63,12 +66,18 @@ impl Log {
         let gap = offset - head.offset;
         let spare = std::mem::take(&mut head.spare);
         let out = head.pending.copied(spare);
-        out.resize(out.len() + usize::try_from(gap).expect("less than a page"), 0);
+        out.resize(
+            out.len() + usize::try_from(gap).expect("less than a page"),
+            0,
+        );
         out.extend_from_slice(&header.encode(segment.salt, offset32));
 
         // Salt the record headers in the frame's own buffers, then move or copy those.
         let base = offset32 + u32::try_from(FRAME_HEADER).expect("32");
-        let mut commit = Commit { seq, ..Commit::default() };
+        let mut commit = Commit {
+            seq,
+            ..Commit::default()
+        };
         for (index, placed) in frame.records.iter().enumerate() {
             let place = base + u32::try_from(placed.at).expect("frames are under 4 GiB");
             if let Some(Part::Inline(bytes)) = frame.parts.get_mut(placed.part as usize) {
@@ -78,7 +87,11 @@ impl Log {
                 bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
                 bytes[at + 12..at + 16].copy_from_slice(&low(seq).to_le_bytes());
             }
-            let address = Address { segment: segment.id, offset: place, len: placed.len };
+            let address = Address {
+                segment: segment.id,
+                offset: place,
+                len: placed.len,
+            };
             if index == 0 {
                 commit.first = address;
             } else {
@@ -152,7 +165,9 @@ impl Log {
             .map_err(|e| Error::io("write", &path, e))
             .and_then(|()| {
                 let dir = self.dir.join("seg");
-                self.vfs.sync_dir(&dir).map_err(|e| Error::io("sync", &dir, e))
+                self.vfs
+                    .sync_dir(&dir)
+                    .map_err(|e| Error::io("sync", &dir, e))
             });
         if let Err(error) = made {
             // A failed sync cannot be repeated, and a half-made segment must not be found with a valid header and later frames.
@@ -169,7 +184,10 @@ impl Log {
         }
         head.offset = SEGMENT_HEADER;
         head.next_segment = id + 1;
-        head.pending = Pending { start: SEGMENT_HEADER, ..Pending::default() };
+        head.pending = Pending {
+            start: SEGMENT_HEADER,
+            ..Pending::default()
+        };
         writer.end = SEGMENT_HEADER;
         Counters::add(&self.counters.segments_created, 1);
         Ok(())
@@ -177,17 +195,27 @@ impl Log {
 
     /// Size of the next segment: as large as the log is already, within limits, so that small stores stay small.
     fn capacity(&self) -> u64 {
-        let used: u64 = self.segments.all().iter().map(|segment| segment.used()).sum();
-        used.max(SEGMENT_BYTES_FIRST).min(self.options.segment_bytes)
+        let used: u64 = self
+            .segments
+            .all()
+            .iter()
+            .map(|segment| segment.used())
+            .sum();
+        used.max(SEGMENT_BYTES_FIRST)
+            .min(self.options.segment_bytes)
     }
 
     fn allocate(&self, path: &Path, capacity: u64) -> Result<(Arc<dyn VfsFile>, u64)> {
         // A file of this number can only be what an attempt that failed could not remove.
         if self.vfs.exists(path) {
-            self.vfs.unlink(path).map_err(|e| Error::io("unlink", path, e))?;
+            self.vfs
+                .unlink(path)
+                .map_err(|e| Error::io("unlink", path, e))?;
         }
-        let file =
-            self.vfs.open(path, OpenHow::Create).map_err(|e| Error::io("create", path, e))?;
+        let file = self
+            .vfs
+            .open(path, OpenHow::Create)
+            .map_err(|e| Error::io("create", path, e))?;
         if let Err(e) = file.allocate(capacity) {
             let _best_effort = self.vfs.unlink(path);
             return Err(Error::io("allocate", path, e));
@@ -229,7 +257,11 @@ impl Head {
         let segment = self.segment.as_ref()?;
         let page_end = self.offset.next_multiple_of(PAGE);
         let crosses = self.offset + need > page_end && !self.offset.is_multiple_of(PAGE);
-        let offset = if need <= PAGE_LOCAL && crosses { page_end } else { self.offset };
+        let offset = if need <= PAGE_LOCAL && crosses {
+            page_end
+        } else {
+            self.offset
+        };
         (offset + need <= segment.capacity).then(|| (segment.clone(), offset))
     }
 }

@@ -7,10 +7,11 @@ use bytes::Bytes;
 
 use super::super::address::{Address, Seq};
 use super::super::error::{ErrorKind, Result};
-use super::super::mount::Mount;
 use super::super::format::{
-    ALIGN, FRAME_BYTES_MAX, FRAME_HEADER, RECORD_HEADER, RecordHeader, record_bytes, record_checksum,
+    ALIGN, FRAME_BYTES_MAX, FRAME_HEADER, RECORD_HEADER, RecordHeader, record_bytes,
+    record_checksum,
 };
+use super::super::mount::Mount;
 
 /// Payloads from this size on are written from their own buffer instead of being copied into the log buffer.
 pub(crate) const SHARED_BYTES_MIN: usize = 64 * 1024;
@@ -56,52 +57,75 @@ impl Frame {
         self.records.len()
     }
 
-    /// Adds a record whose body is the concatenation of `parts`; returns its index in the frame.
+    /// Adds a record whose body is the concatenation of `parts`; returns its index in the frame. A commit over 1 GiB is refused when
+    /// it is appended.
     pub fn push(&mut self, mount: &Mount, kind: u8, parts: &[&[u8]]) -> usize {
         let mount = mount.id().get();
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        let Some(at) = self.reserve(len) else { return self.records.len() };
-        let len32 = u32::try_from(len).expect("checked by reserve");
+        let Some(at) = self.reserve(len) else {
+            return self.records.len();
+        };
+        let len32 = narrow(len);
         let crc = record_checksum(len32, mount, kind, 0, parts);
-        let header = RecordHeader { len: len32, crc, mount, kind, flags: 0, seq_low: 0 };
+        let header = RecordHeader {
+            len: len32,
+            crc,
+            mount,
+            kind,
+            flags: 0,
+            seq_low: 0,
+        };
         let (part, out) = self.inline();
-        let in_part = u32::try_from(out.len()).expect("a frame is under 4 GiB");
+        let in_part = narrow(out.len());
         out.extend_from_slice(&header.encode());
         for part in parts {
             out.extend_from_slice(part);
         }
         pad(out, len);
-        self.records.push(Placed { part, in_part, at, len: len32 });
+        self.records.push(Placed {
+            part,
+            in_part,
+            at,
+            len: len32,
+        });
         self.records.len() - 1
     }
 
     /// Adds a record whose body is `head` followed by `payload`. A payload of 64 KiB or more is not copied: the log writes it from
     /// this buffer. Returns the record's index.
-    pub fn push_shared(
-        &mut self,
-        mount: &Mount,
-        kind: u8,
-        head: &[u8],
-        payload: Bytes,
-    ) -> usize {
+    pub fn push_shared(&mut self, mount: &Mount, kind: u8, head: &[u8], payload: Bytes) -> usize {
         if payload.len() < SHARED_BYTES_MIN {
             return self.push(mount, kind, &[head, &payload]);
         }
         let mount = mount.id().get();
         let len = head.len().saturating_add(payload.len());
-        let Some(at) = self.reserve(len) else { return self.records.len() };
-        let len32 = u32::try_from(len).expect("checked by reserve");
+        let Some(at) = self.reserve(len) else {
+            return self.records.len();
+        };
+        let len32 = narrow(len);
         let crc = record_checksum(len32, mount, kind, 0, &[head, &payload]);
-        let header = RecordHeader { len: len32, crc, mount, kind, flags: 0, seq_low: 0 };
+        let header = RecordHeader {
+            len: len32,
+            crc,
+            mount,
+            kind,
+            flags: 0,
+            seq_low: 0,
+        };
         let (part, out) = self.inline();
-        let in_part = u32::try_from(out.len()).expect("a frame is under 4 GiB");
+        let in_part = narrow(out.len());
         out.extend_from_slice(&header.encode());
         out.extend_from_slice(head);
         self.parts.push(Part::Shared(payload));
         let mut tail = Vec::new();
         pad(&mut tail, len);
         self.parts.push(Part::Inline(tail));
-        self.records.push(Placed { part, in_part, at, len: len32 });
+        self.records.push(Placed {
+            part,
+            in_part,
+            at,
+            len: len32,
+        });
         self.records.len() - 1
     }
 
@@ -114,7 +138,12 @@ impl Frame {
     pub(super) fn checked_bytes(&self) -> Result<u64> {
         let given = FRAME_HEADER as u64 + self.bytes;
         if self.over || given > FRAME_BYTES_MAX {
-            return Err(ErrorKind::TooLarge { what: "a commit", limit: FRAME_BYTES_MAX, given }.into());
+            return Err(ErrorKind::TooLarge {
+                what: "a commit",
+                limit: FRAME_BYTES_MAX,
+                given,
+            }
+            .into());
         }
         Ok(given)
     }
@@ -136,12 +165,17 @@ impl Frame {
         if !matches!(self.parts.last(), Some(Part::Inline(_))) {
             self.parts.push(Part::Inline(Vec::new()));
         }
-        let part = u32::try_from(self.parts.len() - 1).expect("parts are bounded by bytes");
+        let part = narrow(self.parts.len() - 1);
         match self.parts.last_mut() {
             Some(Part::Inline(out)) => (part, out),
             _ => unreachable!("an inline part was just ensured"),
         }
     }
+}
+
+/// Sizes inside a frame, which `reserve` keeps under 1 GiB.
+fn narrow(size: usize) -> u32 {
+    u32::try_from(size).expect("a frame is under 1 GiB")
 }
 
 fn pad(out: &mut Vec<u8>, body_len: usize) {

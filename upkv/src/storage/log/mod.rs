@@ -219,7 +219,10 @@ impl Log {
 
     pub(crate) fn check_alive(&self) -> Result<()> {
         if let Some(cause) = self.failure.get() {
-            return Err(ErrorKind::Poisoned { cause: cause.clone() }.into());
+            return Err(ErrorKind::Poisoned {
+                cause: cause.clone(),
+            }
+            .into());
         }
         // Acquire pairs with the Release in `close`.
         if self.closed.load(Ordering::Acquire) {
@@ -240,7 +243,11 @@ impl Log {
     /// The place after the newest commit: (segment, offset, next commit number). `None` before the first commit of this opening.
     pub(crate) fn position(&self) -> (Option<u32>, u64, Seq) {
         let head = self.head.lock();
-        (head.segment.as_ref().map(|s| s.id), head.offset, head.next_seq)
+        (
+            head.segment.as_ref().map(|s| s.id),
+            head.offset,
+            head.next_seq,
+        )
     }
 
     pub(crate) fn next_segment(&self) -> u32 {

@@ -20,13 +20,20 @@ impl SegmentBytes {
     /// The range, if it lies inside the sealed part of the segment.
     pub(crate) fn new(segment: Arc<Segment>, start: usize, len: usize) -> Option<Self> {
         segment.map()?.get(start, len)?;
-        Some(Self { segment, start, len })
+        Some(Self {
+            segment,
+            start,
+            len,
+        })
     }
 }
 
 impl AsRef<[u8]> for SegmentBytes {
     fn as_ref(&self) -> &[u8] {
-        self.segment.map().and_then(|map| map.get(self.start, self.len)).unwrap_or_default()
+        self.segment
+            .map()
+            .and_then(|map| map.get(self.start, self.len))
+            .unwrap_or_default()
     }
 }
 
@@ -39,10 +46,18 @@ impl Log {
     pub(crate) fn read(&self, at: Address) -> Result<Bytes> {
         let Some(segment) = self.segments.get(at.segment) else {
             let path = super::path_of(&self.dir, at.segment);
-            return Err(Error::corrupt(path, u64::from(at.offset), "the segment is missing"));
+            return Err(Error::corrupt(
+                path,
+                u64::from(at.offset),
+                "the segment is missing",
+            ));
         };
         let damaged = || {
-            Error::corrupt(&segment.path, u64::from(at.offset), "record checksum does not match")
+            Error::corrupt(
+                &segment.path,
+                u64::from(at.offset),
+                "record checksum does not match",
+            )
         };
         let start = at.offset as usize;
         let total = RECORD_HEADER + at.len as usize;
@@ -66,7 +81,9 @@ impl Log {
 
     /// Whether the record is in a sealed, mapped segment.
     pub(crate) fn is_sealed(&self, at: Address) -> bool {
-        self.segments.get(at.segment).is_some_and(|segment| segment.map().is_some())
+        self.segments
+            .get(at.segment)
+            .is_some_and(|segment| segment.map().is_some())
     }
 }
 

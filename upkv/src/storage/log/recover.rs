@@ -66,17 +66,29 @@ pub(crate) fn recover(
     let first = found.first().map(|f| (f.header.id, f.header.first_seq));
     let from = match (known.checkpoint, first) {
         (Some(checkpoint), _) => checkpoint.from,
-        (None, None) => ReplayFrom { segment: 0, offset: SEGMENT_HEADER, seq: 1 },
-        (None, Some((id, 1))) => ReplayFrom { segment: id, offset: SEGMENT_HEADER, seq: 1 },
+        (None, None) => ReplayFrom {
+            segment: 0,
+            offset: SEGMENT_HEADER,
+            seq: 1,
+        },
+        (None, Some((id, 1))) => ReplayFrom {
+            segment: id,
+            offset: SEGMENT_HEADER,
+            seq: 1,
+        },
         (None, Some((id, seq))) => {
-            let what = format!("the log begins at commit {seq} and there is no checkpoint before it");
+            let what =
+                format!("the log begins at commit {seq} and there is no checkpoint before it");
             return Err(Error::corrupt(path_of(dir, id), 0, what));
         }
     };
     let mut out = Recovered {
         segments: SegmentTable::default(),
         next_seq: from.seq,
-        next_segment: found.last().map_or(from.segment, |f| f.header.id + 1).max(from.segment),
+        next_segment: found
+            .last()
+            .map_or(from.segment, |f| f.header.id + 1)
+            .max(from.segment),
         sections: Vec::new(),
         frames: 0,
         frame_bytes: 0,
@@ -84,23 +96,48 @@ pub(crate) fn recover(
         frames_rewritten: 0,
         clean: false,
     };
-    let replayed = found.iter().position(|f| f.header.id >= from.segment).unwrap_or(found.len());
+    let replayed = found
+        .iter()
+        .position(|f| f.header.id >= from.segment)
+        .unwrap_or(found.len());
     let tail = found.split_off(replayed);
     for old in found {
         old.segment.seal(old.file_len)?;
         out.segments.insert(Arc::new(old.segment));
     }
-    let evidence = known.clean_seq.max(known.checkpoint.map(|c| c.last)).unwrap_or(0);
+    let evidence = known
+        .clean_seq
+        .max(known.checkpoint.map(|c| c.last))
+        .unwrap_or(0);
     if tail.is_empty() {
-        require(from.seq > evidence, || path_of(dir, from.segment), 0, from.seq)?;
+        require(
+            from.seq > evidence,
+            || path_of(dir, from.segment),
+            0,
+            from.seq,
+        )?;
     }
     let mut expected_id = from.segment;
     let mut tail = tail.into_iter().peekable();
     while let Some(this) = tail.next() {
-        require(this.header.id == expected_id, || path_of(dir, expected_id), 0, out.next_seq)?;
-        require(this.header.first_seq <= out.next_seq, || this.segment.path.clone(), 0, out.next_seq)?;
+        require(
+            this.header.id == expected_id,
+            || path_of(dir, expected_id),
+            0,
+            out.next_seq,
+        )?;
+        require(
+            this.header.first_seq <= out.next_seq,
+            || this.segment.path.clone(),
+            0,
+            out.next_seq,
+        )?;
         expected_id += 1;
-        let start = if this.header.id == from.segment { from.offset } else { SEGMENT_HEADER };
+        let start = if this.header.id == from.segment {
+            from.offset
+        } else {
+            SEGMENT_HEADER
+        };
         match tail.peek().map(|next| next.header.first_seq) {
             Some(stop) => middle(this, start, stop, &mut out)?,
             None => last(vfs, dir, random, known, this, start, evidence, &mut out)?,
@@ -116,40 +153,65 @@ pub(crate) fn recover(
 fn find(vfs: &Arc<dyn Vfs>, dir: &Path, known: &Known<'_>) -> Result<Vec<Found>> {
     let seg = dir.join("seg");
     let entries = vfs.list(&seg).map_err(|e| Error::io("list", &seg, e))?;
-    let mut ids: Vec<u32> = entries.iter().filter_map(|entry| id_of(&entry.name)).collect();
+    let mut ids: Vec<u32> = entries
+        .iter()
+        .filter_map(|entry| id_of(&entry.name))
+        .collect();
     ids.sort_unstable();
     let newest = ids.last().copied();
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         let path = path_of(dir, id);
-        let file = vfs.open(&path, OpenHow::Write).map_err(|e| Error::io("open", &path, e))?;
+        let file = vfs
+            .open(&path, OpenHow::Write)
+            .map_err(|e| Error::io("open", &path, e))?;
         let file_len = file.len().map_err(|e| Error::io("read", &path, e))?;
         let mut head = vec![0; usize::try_from(file_len.min(SEGMENT_HEADER)).expect("a page")];
-        let read = file.read_at(0, &mut head).map_err(|e| Error::io("read", &path, e))?;
+        let read = file
+            .read_at(0, &mut head)
+            .map_err(|e| Error::io("read", &path, e))?;
         head.truncate(read);
         let header = match SegmentHeader::decode(&head) {
             Ok(header) => header,
             Err(HeaderError::Version(found)) => {
-                return Err(
-                    ErrorKind::UnsupportedFormat { file: path, found, supported: SUPPORTED }.into()
-                );
+                return Err(ErrorKind::UnsupportedFormat {
+                    file: path,
+                    found,
+                    supported: SUPPORTED,
+                }
+                .into());
             }
             // The header is synced before the first frame is written, so without frames nothing is lost with it.
             Err(_) if Some(id) == newest && has_no_frames(&*file, &path)? => {
-                vfs.unlink(&path).map_err(|e| Error::io("unlink", &path, e))?;
+                vfs.unlink(&path)
+                    .map_err(|e| Error::io("unlink", &path, e))?;
                 continue;
             }
-            Err(HeaderError::Blank) => return Err(Error::corrupt(path, 0, "the header is missing")),
+            Err(HeaderError::Blank) => {
+                return Err(Error::corrupt(path, 0, "the header is missing"));
+            }
             Err(HeaderError::Damaged(what)) => return Err(Error::corrupt(path, 0, what)),
         };
         if header.uuid != known.uuid {
-            return Err(Error::corrupt(path, 24, "the segment belongs to another store"));
+            return Err(Error::corrupt(
+                path,
+                24,
+                "the segment belongs to another store",
+            ));
         }
         if header.id != id {
-            return Err(Error::corrupt(path, 40, format!("the header says segment {}", header.id)));
+            return Err(Error::corrupt(
+                path,
+                40,
+                format!("the header says segment {}", header.id),
+            ));
         }
         let segment = Segment::new(&header, path, file);
-        found.push(Found { header, segment, file_len });
+        found.push(Found {
+            header,
+            segment,
+            file_len,
+        });
     }
     Ok(found)
 }
@@ -158,7 +220,9 @@ fn has_no_frames(file: &dyn VfsFile, path: &Path) -> Result<bool> {
     let mut buffer = vec![0; 1 << 20];
     let mut at = SEGMENT_HEADER;
     loop {
-        let read = file.read_at(at, &mut buffer).map_err(|e| Error::io("read", path, e))?;
+        let read = file
+            .read_at(at, &mut buffer)
+            .map_err(|e| Error::io("read", path, e))?;
         if read == 0 {
             return Ok(true);
         }
@@ -174,10 +238,17 @@ fn middle(this: Found, start: u64, stop: Seq, out: &mut Recovered) -> Result<()>
     this.segment.seal(this.file_len)?;
     let map = this.segment.map().expect("just sealed");
     let (id, salt) = (this.segment.id, this.segment.salt);
-    let end = scan(map.as_slice(), salt, start, out.next_seq, stop, |offset, header| {
-        out.visit(map.as_slice(), id, offset, header);
-        Ok::<(), Error>(())
-    })?;
+    let end = scan(
+        map.as_slice(),
+        salt,
+        start,
+        out.next_seq,
+        stop,
+        |offset, header| {
+            out.visit(map.as_slice(), id, offset, header);
+            Ok::<(), Error>(())
+        },
+    )?;
     let path = || this.segment.path.clone();
     require(end.next_seq == stop, path, end.end, end.next_seq)?;
     out.next_seq = end.next_seq;
@@ -186,7 +257,10 @@ fn middle(this: Found, start: u64, stop: Seq, out: &mut Recovered) -> Result<()>
 }
 
 /// Takes in the newest segment: finds its end, judges it, and makes what it holds safe to build on.
-#[expect(clippy::too_many_arguments, reason = "one step of `recover`, split off for reading")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of `recover`, split off for reading"
+)]
 fn last(
     vfs: &Arc<dyn Vfs>,
     dir: &Path,
@@ -197,55 +271,123 @@ fn last(
     durable: Seq,
     out: &mut Recovered,
 ) -> Result<()> {
-    let Found { header, segment, file_len } = this;
-    let mut bytes = vec![0; usize::try_from(file_len).map_err(|_| Error::misuse("segment too large"))?];
-    let read = segment.file.read_at(0, &mut bytes).map_err(|e| Error::io("read", &segment.path, e))?;
+    let Found {
+        header,
+        segment,
+        file_len,
+    } = this;
+    let mut bytes =
+        vec![0; usize::try_from(file_len).map_err(|_| Error::misuse("segment too large"))?];
+    let read = segment
+        .file
+        .read_at(0, &mut bytes)
+        .map_err(|e| Error::io("read", &segment.path, e))?;
     bytes.truncate(read);
     let mut synced_to = None;
-    let found = scan(&bytes, segment.salt, start, out.next_seq, Seq::MAX, |_, frame| {
-        synced_to = synced_to.max(Some(frame.durable));
-        Ok::<(), Error>(())
-    })?;
+    let found = scan(
+        &bytes,
+        segment.salt,
+        start,
+        out.next_seq,
+        Seq::MAX,
+        |_, frame| {
+            synced_to = synced_to.max(Some(frame.durable));
+            Ok::<(), Error>(())
+        },
+    )?;
     if found.how == End::Broken {
         let vouched = evidence(&bytes, segment.salt, found.end, found.next_seq);
         let path = || segment.path.clone();
-        require(vouched.is_none_or(|d| d < found.next_seq), path, found.end, found.next_seq)?;
-        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at as u64 + 1);
+        require(
+            vouched.is_none_or(|d| d < found.next_seq),
+            path,
+            found.end,
+            found.next_seq,
+        )?;
+        let used = bytes
+            .iter()
+            .rposition(|b| *b != 0)
+            .map_or(0, |at| at as u64 + 1);
         out.bytes_cut += used.saturating_sub(found.end);
     }
-    require(found.next_seq > durable, || segment.path.clone(), found.end, found.next_seq)?;
+    require(
+        found.next_seq > durable,
+        || segment.path.clone(),
+        found.end,
+        found.next_seq,
+    )?;
 
     // An empty newest segment means that commits were at least under way when the process stopped.
     let used = found.end > SEGMENT_HEADER;
     out.clean = used && known.clean_seq == Some(found.next_seq - 1);
-    let synced_to =
-        if out.clean { found.next_seq - 1 } else { durable.max(synced_to.unwrap_or(0)).max(header.first_seq - 1) };
+    let synced_to = if out.clean {
+        found.next_seq - 1
+    } else {
+        durable
+            .max(synced_to.unwrap_or(0))
+            .max(header.first_seq - 1)
+    };
 
     let mut keep = start;
-    let kept = scan(&bytes, segment.salt, start, out.next_seq, synced_to.saturating_add(1), |offset, frame| {
-        out.visit(&bytes, segment.id, offset, frame);
-        keep = u64::from(offset) + u64::from(frame.len);
-        Ok::<(), Error>(())
-    })?;
+    let kept = scan(
+        &bytes,
+        segment.salt,
+        start,
+        out.next_seq,
+        synced_to.saturating_add(1),
+        |offset, frame| {
+            out.visit(&bytes, segment.id, offset, frame);
+            keep = u64::from(offset) + u64::from(frame.len);
+            Ok::<(), Error>(())
+        },
+    )?;
     out.next_seq = kept.next_seq;
     if kept.next_seq < found.next_seq {
-        let moved = rewrite(vfs, dir, random, known, &bytes, &segment, keep, kept.next_seq, found.next_seq)?;
+        let moved = rewrite(
+            vfs,
+            dir,
+            random,
+            known,
+            &bytes,
+            &segment,
+            keep,
+            kept.next_seq,
+            found.next_seq,
+        )?;
         let map = moved.map().expect("sealed by rewrite");
-        let all = scan(map.as_slice(), moved.salt, SEGMENT_HEADER, kept.next_seq, found.next_seq, |offset, frame| {
-            out.visit(map.as_slice(), moved.id, offset, frame);
-            Ok::<(), Error>(())
-        })?;
-        require(all.next_seq == found.next_seq, || moved.path.clone(), all.end, all.next_seq)?;
+        let all = scan(
+            map.as_slice(),
+            moved.salt,
+            SEGMENT_HEADER,
+            kept.next_seq,
+            found.next_seq,
+            |offset, frame| {
+                out.visit(map.as_slice(), moved.id, offset, frame);
+                Ok::<(), Error>(())
+            },
+        )?;
+        require(
+            all.next_seq == found.next_seq,
+            || moved.path.clone(),
+            all.end,
+            all.next_seq,
+        )?;
         out.frames_rewritten = found.next_seq - kept.next_seq;
         out.next_seq = found.next_seq;
         out.next_segment = moved.id + 1;
         out.segments.insert(Arc::new(moved));
     }
     if keep < file_len {
-        segment.file.set_len(keep).map_err(|e| Error::io("truncate", &segment.path, e))?;
+        segment
+            .file
+            .set_len(keep)
+            .map_err(|e| Error::io("truncate", &segment.path, e))?;
     }
     if !out.clean {
-        segment.file.sync_data().map_err(|e| Error::io("sync", &segment.path, e))?;
+        segment
+            .file
+            .sync_data()
+            .map_err(|e| Error::io("sync", &segment.path, e))?;
     }
     segment.seal(keep)?;
     out.segments.insert(Arc::new(segment));
@@ -253,7 +395,10 @@ fn last(
 }
 
 /// Copies frames `from_seq..to_seq`, which begin at `at` of `old`, into a new segment, written aside, synced and renamed.
-#[expect(clippy::too_many_arguments, reason = "one step of `last`, split off for reading")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of `last`, split off for reading"
+)]
 fn rewrite(
     vfs: &Arc<dyn Vfs>,
     dir: &Path,
@@ -279,12 +424,29 @@ fn rewrite(
     let mut body = Vec::new();
     scan(bytes, old.salt, at, from_seq, to_seq, |offset, frame| {
         // The file gets its name only once all of it is durable, so its frames may say so.
-        copy_frame(bytes, old.salt, offset, frame, frame.seq, to_seq - 1, header.salt, &mut body);
+        copy_frame(
+            bytes,
+            old.salt,
+            offset,
+            frame,
+            frame.seq,
+            to_seq - 1,
+            header.salt,
+            &mut body,
+        );
         Ok::<(), Error>(())
     })?;
     header.capacity = SEGMENT_HEADER + body.len() as u64;
-    replace(vfs, &dir.join("seg"), &path, &aside, &[&header.encode(), &body])?;
-    let file = vfs.open(&path, OpenHow::Write).map_err(|e| Error::io("open", &path, e))?;
+    replace(
+        vfs,
+        &dir.join("seg"),
+        &path,
+        &aside,
+        &[&header.encode(), &body],
+    )?;
+    let file = vfs
+        .open(&path, OpenHow::Write)
+        .map_err(|e| Error::io("open", &path, e))?;
     let segment = Segment::new(&header, path, file);
     segment.seal(header.capacity)?;
     Ok(segment)
@@ -305,13 +467,27 @@ pub(crate) fn copy_frame(
     let place = SEGMENT_HEADER + body.len() as u64;
     let page_end = place.next_multiple_of(PAGE);
     let crosses = place + u64::from(frame.len) > page_end && !place.is_multiple_of(PAGE);
-    let place = if u64::from(frame.len) <= PAGE_LOCAL && crosses { page_end } else { place };
-    body.resize(usize::try_from(place - SEGMENT_HEADER).expect("in memory"), 0);
+    let place = if u64::from(frame.len) <= PAGE_LOCAL && crosses {
+        page_end
+    } else {
+        place
+    };
+    body.resize(
+        usize::try_from(place - SEGMENT_HEADER).expect("in memory"),
+        0,
+    );
     let place = u32::try_from(place).expect("segments are under 4 GiB");
     let start = offset as usize;
     let source = &bytes[start..start + frame.len as usize];
     let begin = body.len();
-    body.extend_from_slice(&FrameHeader { seq, durable, ..*frame }.encode(new_salt, place));
+    body.extend_from_slice(
+        &FrameHeader {
+            seq,
+            durable,
+            ..*frame
+        }
+        .encode(new_salt, place),
+    );
     body.extend_from_slice(&source[FRAME_HEADER..]);
     for (_, record) in records_of(source, 0, 0) {
         let at = record.address.offset;
@@ -329,21 +505,42 @@ impl Recovered {
         self.frames += 1;
         self.frame_bytes += u64::from(header.len);
         let start = offset as usize;
-        let Some(frame) = bytes.get(start..start + header.len as usize) else { return };
+        let Some(frame) = bytes.get(start..start + header.len as usize) else {
+            return;
+        };
         let first = self.sections.len();
         for (mount, _) in records_of(frame, segment, offset) {
-            if !self.sections[first..].iter().any(|(seen, _)| *seen == mount) {
-                self.sections.push((mount, SectionRef { seq: header.seq, segment, offset }));
+            if !self.sections[first..]
+                .iter()
+                .any(|(seen, _)| *seen == mount)
+            {
+                self.sections.push((
+                    mount,
+                    SectionRef {
+                        seq: header.seq,
+                        segment,
+                        offset,
+                    },
+                ));
             }
         }
     }
 }
 
 /// The log must hold commit `seq` at this place; otherwise it is damaged there.
-fn require(holds: bool, file: impl FnOnce() -> std::path::PathBuf, offset: u64, seq: Seq) -> Result<()> {
+fn require(
+    holds: bool,
+    file: impl FnOnce() -> std::path::PathBuf,
+    offset: u64,
+    seq: Seq,
+) -> Result<()> {
     if holds {
         return Ok(());
     }
     let file = file();
-    Err(Error::corrupt(file, offset, format!("commit {seq} was durable and cannot be read")))
+    Err(Error::corrupt(
+        file,
+        offset,
+        format!("commit {seq} was durable and cannot be read"),
+    ))
 }

@@ -33,10 +33,17 @@ pub(crate) fn scan<E>(
     stop: u64,
     mut visit: impl FnMut(u32, &FrameHeader) -> Result<(), E>,
 ) -> Result<Scan, E> {
-    let mut result = Scan { end: from, next_seq: first_seq, durable: 0, how: End::Clean };
+    let mut result = Scan {
+        end: from,
+        next_seq: first_seq,
+        durable: 0,
+        how: End::Clean,
+    };
     while result.next_seq < stop {
         let Some((offset, header)) = next_frame(bytes, salt, result.end, result.next_seq) else {
-            let rest = usize::try_from(result.end).ok().and_then(|at| bytes.get(at..));
+            let rest = usize::try_from(result.end)
+                .ok()
+                .and_then(|at| bytes.get(at..));
             if rest.is_some_and(|rest| rest.iter().any(|b| *b != 0)) {
                 result.how = End::Broken;
             }
@@ -68,7 +75,10 @@ fn next_frame(bytes: &[u8], salt: u64, end: u64, seq: u64) -> Option<(u32, Frame
 pub(crate) fn evidence(bytes: &[u8], salt: u64, from: u64, expected: u64) -> Option<u64> {
     let mut at = from.max(SEGMENT_HEADER);
     let mut found = None;
-    while let Some(offset) = u32::try_from(at).ok().filter(|o| (*o as usize) < bytes.len()) {
+    while let Some(offset) = u32::try_from(at)
+        .ok()
+        .filter(|o| (*o as usize) < bytes.len())
+    {
         let step = match verified_frame(bytes, salt, offset) {
             Some(header) if header.seq > expected => {
                 found = found.max(Some(header.durable));

@@ -41,8 +41,12 @@ impl Segment {
 
     /// Makes the first `used` bytes immutable and readable through the map.
     pub(crate) fn seal(&self, used: u64) -> Result<()> {
-        let used = usize::try_from(used).map_err(|_| Error::misuse("segment exceeds the address space"))?;
-        let map = self.file.map(used).map_err(|e| Error::io("map", &self.path, e))?;
+        let used = usize::try_from(used)
+            .map_err(|_| Error::misuse("segment exceeds the address space"))?;
+        let map = self
+            .file
+            .map(used)
+            .map_err(|e| Error::io("map", &self.path, e))?;
         let _already = self.sealed.set(map);
         Ok(())
     }
@@ -66,7 +70,9 @@ pub(crate) fn path_of(dir: &Path, id: u32) -> PathBuf {
 /// The segment number in a file name, if it is one.
 pub(crate) fn id_of(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(".log")?;
-    (digits.len() == 8).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+    (digits.len() == 8)
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
 }
 
 /// All segments by number.

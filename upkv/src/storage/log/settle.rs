@@ -28,7 +28,11 @@ impl Log {
         let head = self.head.lock();
         let (waiting, newest) = (head.pending.bytes, head.next_seq - 1);
         drop(head);
-        if waiting >= self.options.buffer_bytes { self.flush(newest) } else { Ok(()) }
+        if waiting >= self.options.buffer_bytes {
+            self.flush(newest)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes everything up to commit `seq` to the file.
@@ -46,7 +50,9 @@ impl Log {
         }
         self.unless_failed()?;
         let mut head = self.head.lock();
-        let Some(segment) = head.segment.clone() else { return Ok(()) };
+        let Some(segment) = head.segment.clone() else {
+            return Ok(());
+        };
         let pending = head.take_pending();
         let newest = head.next_seq - 1;
         drop(head);
@@ -82,7 +88,10 @@ impl Log {
         }
         self.unless_failed()?;
         state.leading = true;
-        let (company, window) = (state.last_group, self.options.group_window.min(state.last_sync));
+        let (company, window) = (
+            state.last_group,
+            self.options.group_window.min(state.last_sync),
+        );
         drop(state);
 
         self.await_company(company, window);
@@ -144,17 +153,30 @@ impl Log {
         Ok(())
     }
 
-    fn write_out(&self, writer: &mut Writer, segment: &Segment, pending: Pending) -> Result<Pending> {
-        debug_assert!(pending.bytes == 0 || pending.start == writer.end, "log bytes are written in order");
+    fn write_out(
+        &self,
+        writer: &mut Writer,
+        segment: &Segment,
+        pending: Pending,
+    ) -> Result<Pending> {
+        debug_assert!(
+            pending.bytes == 0 || pending.start == writer.end,
+            "log bytes are written in order"
+        );
         let mut offset = pending.start;
         for chunks in pending.chunks.chunks(SLICES_MAX) {
-            let slices: Vec<IoSlice<'_>> =
-                chunks.iter().map(|chunk| IoSlice::new(chunk.as_slice())).collect();
+            let slices: Vec<IoSlice<'_>> = chunks
+                .iter()
+                .map(|chunk| IoSlice::new(chunk.as_slice()))
+                .collect();
             segment
                 .file
                 .write_at(offset, &slices)
                 .map_err(|e| self.fail(Error::io("write", &segment.path, e)))?;
-            offset += chunks.iter().map(|chunk| chunk.as_slice().len() as u64).sum::<u64>();
+            offset += chunks
+                .iter()
+                .map(|chunk| chunk.as_slice().len() as u64)
+                .sum::<u64>();
             Counters::add(&self.counters.writes, 1);
         }
         writer.end = writer.end.max(offset);
@@ -164,7 +186,10 @@ impl Log {
 
     pub(super) fn sync_segment(&self, segment: &Segment) -> Result<()> {
         Counters::add(&self.counters.syncs, 1);
-        segment.file.sync_data().map_err(|e| self.fail(Error::io("sync", &segment.path, e)))
+        segment
+            .file
+            .sync_data()
+            .map_err(|e| self.fail(Error::io("sync", &segment.path, e)))
     }
 
     pub(super) fn mark_durable(&self, seq: Seq) {
@@ -176,19 +201,24 @@ impl Log {
     #[cold]
     fn fail(&self, error: Error) -> Error {
         self.poison(&error);
-        ErrorKind::OutcomeUnknown { cause: error.to_string() }.into()
+        ErrorKind::OutcomeUnknown {
+            cause: error.to_string(),
+        }
+        .into()
     }
 
     fn unless_failed(&self) -> Result<()> {
         match self.failure.get() {
-            Some(cause) => Err(ErrorKind::OutcomeUnknown { cause: cause.clone() }.into()),
+            Some(cause) => Err(ErrorKind::OutcomeUnknown {
+                cause: cause.clone(),
+            }
+            .into()),
             None => Ok(()),
         }
     }
 
-    fn recycle(&self, pending: Pending) {
-        let mut chunks = pending.chunks;
-        if let Some(Chunk::Copied(mut bytes)) = chunks.pop()
+    fn recycle(&self, mut pending: Pending) {
+        if let Some(Chunk::Copied(mut bytes)) = pending.chunks.pop()
             && bytes.capacity() <= SPARE_BYTES_MAX
         {
             bytes.clear();
@@ -202,7 +232,10 @@ impl Log {
 
 impl Head {
     fn take_pending(&mut self) -> Pending {
-        let next = Pending { start: self.offset, ..Pending::default() };
+        let next = Pending {
+            start: self.offset,
+            ..Pending::default()
+        };
         std::mem::replace(&mut self.pending, next)
     }
 }
