@@ -9,13 +9,13 @@
 ///
 /// O(n), about 20 GB/s with hardware support; no allocation.
 #[inline]
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+pub fn crc32c(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
 /// Continues `crc`, the checksum of what came before, over `bytes`.
 #[inline]
-pub(crate) fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
+pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc, bytes)
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
 /// Definition, all arithmetic modulo 2^64: `x = segment_salt ^ (seq * K1) ^ rotate_left(offset * K2, 32)`, then twice
 /// "exclusive or with itself shifted right by 32, multiply by K3", then the upper 32 bits. K1, K2, K3 are the constants below.
 #[inline]
-pub(crate) const fn salt(segment_salt: u64, offset: u32, seq: u64) -> u32 {
+pub const fn salt(segment_salt: u64, offset: u32, seq: u64) -> u32 {
     const K1: u64 = 0x9e37_79b9_7f4a_7c15;
     const K2: u64 = 0xc2b2_ae3d_27d4_eb4f;
     const K3: u64 = 0xd6e8_feb8_6659_fd93;

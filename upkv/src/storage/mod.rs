@@ -13,6 +13,8 @@ pub mod checksum;
 pub mod clock;
 pub mod codec;
 mod error;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fault;
 mod format;
 mod live;
 pub mod lock;

@@ -50,6 +50,7 @@ struct Names {
 /// Content of one file, whatever its names.
 #[derive(Debug)]
 pub(crate) struct Inode {
+    #[cfg(any(test, feature = "test-util"))]
     pub(crate) number: u64,
     content: RwLock<Content>,
 }
@@ -127,6 +128,34 @@ impl MemVfs {
             .collect()
     }
 
+    /// Every file by name, with the number and the content of its inode.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn inodes(&self) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
+        let names = self.shared.names.lock();
+        let entry =
+            |(path, inode): (&PathBuf, &Arc<Inode>)| (path.clone(), (inode.number, inode.to_vec()));
+        names.files.iter().map(entry).collect()
+    }
+
+    /// Another disk with the same names and content; nothing on it is open, mapped or locked.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn copy(&self) -> Self {
+        let copy = Self::new();
+        let dirs: Vec<PathBuf> = self.shared.names.lock().dirs.keys().cloned().collect();
+        {
+            let mut names = copy.shared.names.lock();
+            for dir in dirs {
+                names
+                    .create_dirs(&dir)
+                    .expect("directories in memory can be made");
+            }
+        }
+        for (path, content) in self.contents() {
+            copy.put(&path, content);
+        }
+        copy
+    }
+
     /// Puts a file with this content, and its directories, on the disk, replacing one of that name.
     ///
     /// # Panics
@@ -154,7 +183,7 @@ impl Default for MemVfs {
 }
 
 /// The path without `.` and repeated separators; links do not exist here, so `..` needs no disk to resolve.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {
@@ -350,11 +379,13 @@ impl Inode {
         self.content.read().as_slice().len() as u64
     }
 
+    #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         self.content.read().as_slice().to_vec()
     }
 
     /// Bytes from the start that a map shows and nobody may write.
+    #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn mapped(&self) -> u64 {
         self.content.read().mapped as u64
     }
