@@ -64,8 +64,7 @@ impl Log {
             records: u32::try_from(frame.records.len()).expect("bounded by bytes"),
         };
         let gap = offset - head.offset;
-        let spare = std::mem::take(&mut head.spare);
-        let out = head.pending.copied(spare);
+        let out = head.pending.copied();
         out.resize(
             out.len() + usize::try_from(gap).expect("less than a page"),
             0,
@@ -100,12 +99,11 @@ impl Log {
         }
         for part in frame.parts.drain(..) {
             match part {
-                Part::Inline(bytes) => head.pending.copied(Vec::new()).extend_from_slice(&bytes),
+                Part::Inline(bytes) => head.pending.copied().extend_from_slice(&bytes),
                 Part::Shared(bytes) => head.pending.chunks.push(Chunk::Shared(bytes)),
             }
         }
         head.pending.bytes += gap + need;
-        head.pending.commits += 1;
         head.offset = offset + need;
         head.next_seq += 1;
         frame.records.clear();
@@ -267,10 +265,10 @@ impl Head {
 }
 
 impl Pending {
-    /// The buffer that copied bytes go to; `spare` is used if a new one is needed.
-    fn copied(&mut self, spare: Vec<u8>) -> &mut Vec<u8> {
+    /// The buffer that copied bytes go to.
+    fn copied(&mut self) -> &mut Vec<u8> {
         if !matches!(self.chunks.last(), Some(Chunk::Copied(_))) {
-            self.chunks.push(Chunk::Copied(spare));
+            self.chunks.push(Chunk::Copied(Vec::new()));
         }
         match self.chunks.last_mut() {
             Some(Chunk::Copied(bytes)) => bytes,

@@ -77,6 +77,7 @@ impl Frame {
         };
         let (part, out) = self.inline();
         let in_part = narrow(out.len());
+        out.reserve(RECORD_HEADER + len + 16);
         out.extend_from_slice(&header.encode());
         for part in parts {
             out.extend_from_slice(part);

@@ -80,8 +80,8 @@ struct Head {
     next_seq: Seq,
     next_segment: u32,
     pending: Pending,
-    /// An emptied buffer for the next `pending`.
-    spare: Vec<u8>,
+    /// Emptied buffers for the next `pending`.
+    spare: Pending,
 }
 
 /// Bytes that are in the order but not yet in the file.
@@ -90,7 +90,6 @@ struct Pending {
     start: u64,
     bytes: u64,
     chunks: Vec<Chunk>,
-    commits: u64,
 }
 
 #[derive(Debug)]
@@ -180,7 +179,7 @@ impl Log {
                 next_seq: start.next_seq,
                 next_segment: start.next_segment,
                 pending: Pending::default(),
-                spare: Vec::new(),
+                spare: Pending::default(),
             }),
             write: Mutex::new(Writer::default()),
             sync: Mutex::new(SyncState::default()),

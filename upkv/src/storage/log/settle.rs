@@ -165,18 +165,18 @@ impl Log {
         );
         let mut offset = pending.start;
         for chunks in pending.chunks.chunks(SLICES_MAX) {
-            let slices: Vec<IoSlice<'_>> = chunks
-                .iter()
-                .map(|chunk| IoSlice::new(chunk.as_slice()))
-                .collect();
-            segment
-                .file
-                .write_at(offset, &slices)
-                .map_err(|e| self.fail(Error::io("write", &segment.path, e)))?;
-            offset += chunks
-                .iter()
-                .map(|chunk| chunk.as_slice().len() as u64)
-                .sum::<u64>();
+            // Most writes are one buffer; those need no list.
+            let (one, many);
+            let slices: &[IoSlice<'_>] = if let [chunk] = chunks {
+                one = [IoSlice::new(chunk.as_slice())];
+                &one
+            } else {
+                many = chunks.iter().map(|c| IoSlice::new(c.as_slice())).collect::<Vec<_>>();
+                &many
+            };
+            let written = segment.file.write_at(offset, slices);
+            written.map_err(|e| self.fail(Error::io("write", &segment.path, e)))?;
+            offset += chunks.iter().map(|c| c.as_slice().len() as u64).sum::<u64>();
             Counters::add(&self.counters.writes, 1);
         }
         writer.end = writer.end.max(offset);
@@ -217,25 +217,22 @@ impl Log {
         }
     }
 
+    /// Keeps the emptied buffer for the commits to come.
     fn recycle(&self, mut pending: Pending) {
-        if let Some(Chunk::Copied(mut bytes)) = pending.chunks.pop()
-            && bytes.capacity() <= SPARE_BYTES_MAX
-        {
-            bytes.clear();
-            let mut head = self.head.lock();
-            if head.spare.capacity() < bytes.capacity() {
-                head.spare = bytes;
-            }
+        pending.chunks.truncate(1);
+        match pending.chunks.first_mut() {
+            Some(Chunk::Copied(bytes)) if bytes.capacity() <= SPARE_BYTES_MAX => bytes.clear(),
+            _ => return,
         }
+        pending.bytes = 0;
+        self.head.lock().spare = pending;
     }
 }
 
 impl Head {
     fn take_pending(&mut self) -> Pending {
-        let next = Pending {
-            start: self.offset,
-            ..Pending::default()
-        };
+        let mut next = std::mem::take(&mut self.spare);
+        next.start = self.offset;
         std::mem::replace(&mut self.pending, next)
     }
 }

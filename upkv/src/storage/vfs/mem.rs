@@ -220,6 +220,7 @@ impl Names {
             mapped: 0,
         };
         let inode = Arc::new(Inode {
+            #[cfg(any(test, feature = "test-util"))]
             number: self.next_inode(),
             content: RwLock::new(content),
         });
