@@ -27,6 +27,8 @@ mod participant;
 mod stats;
 mod store;
 pub mod sync;
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
 mod transaction;
 pub mod vfs;
 pub mod wheel;
