@@ -8,30 +8,69 @@ use upkv::storage::testing::{CrashOptions, ModelOptions, crash_images, model};
 
 #[test]
 fn random_operations_equal_the_model_across_reopening() {
-    let commits = model(&LedgerWorkload::default(), ModelOptions { seeds: 40, steps: 1_000 });
+    let commits = model(
+        &LedgerWorkload::default(),
+        ModelOptions {
+            seeds: 40,
+            steps: 1_000,
+        },
+    );
     assert!(commits > 39_000, "{commits}");
 }
 
 #[test]
 fn two_operations_survive_every_cut() {
-    let options =
-        CrashOptions { first_seed: 1_000, seeds: 60, steps: 2, images: 120, nested_one_in: 10 };
-    let report = crash_images(&LedgerWorkload { small: true, ..Default::default() }, &options);
-    assert!(report.images > 5_000 && report.nested > 1_000 && report.surplus > 0, "{report:?}");
+    let options = CrashOptions {
+        first_seed: 1_000,
+        seeds: 60,
+        steps: 2,
+        images: 120,
+        nested_one_in: 10,
+    };
+    let report = crash_images(
+        &LedgerWorkload {
+            small: true,
+            ..Default::default()
+        },
+        &options,
+    );
+    assert!(
+        report.images > 5_000 && report.nested > 1_000 && report.surplus > 0,
+        "{report:?}"
+    );
 }
 
 #[test]
 fn long_runs_survive_every_cut() {
-    let options =
-        CrashOptions { first_seed: 1, seeds: 20, steps: 120, images: 700, nested_one_in: 10 };
-    let report = crash_images(&LedgerWorkload { small: true, ..Default::default() }, &options);
-    assert!(report.images > 10_000 && report.nested > 1_000 && report.surplus > 0, "{report:?}");
+    let options = CrashOptions {
+        first_seed: 1,
+        seeds: 20,
+        steps: 120,
+        images: 700,
+        nested_one_in: 10,
+    };
+    let report = crash_images(
+        &LedgerWorkload {
+            small: true,
+            ..Default::default()
+        },
+        &options,
+    );
+    assert!(
+        report.images > 10_000 && report.nested > 1_000 && report.surplus > 0,
+        "{report:?}"
+    );
 }
 
 #[test]
 fn large_payloads_survive_every_cut() {
-    let options =
-        CrashOptions { first_seed: 500, seeds: 4, steps: 60, images: 150, nested_one_in: 20 };
+    let options = CrashOptions {
+        first_seed: 500,
+        seeds: 4,
+        steps: 60,
+        images: 150,
+        nested_one_in: 20,
+    };
     let report = crash_images(&LedgerWorkload::default(), &options);
     assert!(report.images > 500, "{report:?}");
 }

@@ -9,14 +9,38 @@ use upkv::storage::testing::{ErrorOptions, io_errors};
 
 #[test]
 fn every_call_may_fail_at_random_levels() {
-    let workload = LedgerWorkload { small: true, ..Default::default() };
-    let report = io_errors(&workload, ErrorOptions { seeds: 4, steps: 40 });
-    assert!(report.runs > 500 && report.refused > 0 && report.unknown > 0, "{report:?}");
+    let workload = LedgerWorkload {
+        small: true,
+        ..Default::default()
+    };
+    let report = io_errors(
+        &workload,
+        ErrorOptions {
+            seeds: 4,
+            steps: 40,
+        },
+    );
+    assert!(
+        report.runs > 500 && report.refused > 0 && report.unknown > 0,
+        "{report:?}"
+    );
 }
 
 #[test]
 fn every_call_may_fail_at_level_disk() {
-    let workload = LedgerWorkload { small: true, level: Some(Durability::Disk) };
-    let report = io_errors(&workload, ErrorOptions { seeds: 1, steps: 40 });
-    assert!(report.runs > 200 && report.refused > 0 && report.unknown > 0, "{report:?}");
+    let workload = LedgerWorkload {
+        small: true,
+        level: Some(Durability::Disk),
+    };
+    let report = io_errors(
+        &workload,
+        ErrorOptions {
+            seeds: 1,
+            steps: 40,
+        },
+    );
+    assert!(
+        report.runs > 200 && report.refused > 0 && report.unknown > 0,
+        "{report:?}"
+    );
 }

@@ -8,14 +8,39 @@ use upkv::storage::testing::{RotOptions, rot};
 
 #[test]
 fn no_damage_of_a_closed_store_passes_unseen() {
-    let workload = LedgerWorkload { small: true, ..Default::default() };
-    let report = rot(&workload, &RotOptions { seed: 3, steps: 60, stride: 1, closed: true });
-    assert!(report.reported > report.harmless && report.shortened == 0, "{report:?}");
+    let workload = LedgerWorkload {
+        small: true,
+        ..Default::default()
+    };
+    let report = rot(
+        &workload,
+        &RotOptions {
+            seed: 3,
+            steps: 60,
+            stride: 1,
+            closed: true,
+        },
+    );
+    assert!(
+        report.reported > report.harmless && report.shortened == 0,
+        "{report:?}"
+    );
 }
 
 #[test]
 fn damage_of_an_unclosed_store_is_seen_or_looks_like_a_torn_tail() {
-    let workload = LedgerWorkload { small: true, ..Default::default() };
-    let report = rot(&workload, &RotOptions { seed: 4, steps: 60, stride: 3, closed: false });
+    let workload = LedgerWorkload {
+        small: true,
+        ..Default::default()
+    };
+    let report = rot(
+        &workload,
+        &RotOptions {
+            seed: 4,
+            steps: 60,
+            stride: 3,
+            closed: false,
+        },
+    );
     assert!(report.reported > 0 && report.shortened > 0, "{report:?}");
 }

@@ -47,7 +47,10 @@ impl Ledger {
     pub(crate) fn mount(store: &Store, name: &str) -> Result<Arc<Self>> {
         let options = MountOptions::with_default(Durability::Disk);
         store.mount_participant(KIND, name, options, |mount| {
-            Arc::new(Self { mount, lists: Mutex::default() })
+            Arc::new(Self {
+                mount,
+                lists: Mutex::default(),
+            })
         })
     }
 
@@ -55,7 +58,9 @@ impl Ledger {
     pub(crate) fn commit(&self, changes: &[Change], level: Durability) -> Result<()> {
         let mut lists = self.lists.lock();
         let mut frame = self.mount.frame();
-        let freeing = changes.iter().all(|change| matches!(change, Change::Delete(_)));
+        let freeing = changes
+            .iter()
+            .all(|change| matches!(change, Change::Delete(_)));
         if freeing {
             frame.mark_freeing();
         }
@@ -76,9 +81,19 @@ impl Ledger {
     pub(crate) fn contents(&self) -> Result<BTreeMap<u8, Vec<Vec<u8>>>> {
         // Relocation may move what was looked up; reading under the lock keeps the addresses valid.
         let lists = self.lists.lock();
-        let read = |at: &Address| Ok(self.mount.read(*at)?.get(HEAD..).unwrap_or_default().to_vec());
+        let read = |at: &Address| {
+            Ok(self
+                .mount
+                .read(*at)?
+                .get(HEAD..)
+                .unwrap_or_default()
+                .to_vec())
+        };
         let read_all = |list: &Vec<Address>| list.iter().map(read).collect::<Result<Vec<_>>>();
-        lists.iter().map(|(key, list)| Ok((*key, read_all(list)?))).collect()
+        lists
+            .iter()
+            .map(|(key, list)| Ok((*key, read_all(list)?)))
+            .collect()
     }
 
     fn push(&self, frame: &mut Frame, change: &Change) -> usize {
@@ -115,7 +130,10 @@ impl Ledger {
     }
 
     fn relocated(&self, lists: &mut Lists, key: u8, index: u32, at: Address) -> bool {
-        let Some(slot) = lists.get_mut(&key).and_then(|list| list.get_mut(index as usize)) else {
+        let Some(slot) = lists
+            .get_mut(&key)
+            .and_then(|list| list.get_mut(index as usize))
+        else {
             return false;
         };
         self.mount.retain(at);
@@ -147,7 +165,11 @@ impl Participant for Ledger {
                 MOVE if self.relocated(&mut lists, key, index, record.address) => {}
                 other => {
                     let what = format!("record of kind {other} makes no sense here");
-                    return Err(Error::corrupt("ledger", u64::from(record.address.offset), what));
+                    return Err(Error::corrupt(
+                        "ledger",
+                        u64::from(record.address.offset),
+                        what,
+                    ));
                 }
             }
         }
@@ -159,7 +181,10 @@ impl Participant for Ledger {
         out.begin(self.mount.last_seq())?;
         for (key, list) in &*lists {
             let mut bytes = vec![*key];
-            put_u32(&mut bytes, u32::try_from(list.len()).expect("lists are short"));
+            put_u32(
+                &mut bytes,
+                u32::try_from(list.len()).expect("lists are short"),
+            );
             for at in list {
                 put_u32(&mut bytes, at.segment);
                 put_u32(&mut bytes, at.offset);
@@ -180,7 +205,15 @@ impl Participant for Ledger {
                 let bytes = input.take(12)?;
                 let mut reader = Reader::new(&bytes);
                 let (segment, offset, len) = (reader.u32()?, reader.u32()?, reader.u32()?);
-                self.add(&mut lists, key, Address { segment, offset, len });
+                self.add(
+                    &mut lists,
+                    key,
+                    Address {
+                        segment,
+                        offset,
+                        len,
+                    },
+                );
             }
         }
         Ok(())
@@ -230,7 +263,9 @@ impl LedgerWorkload {
             _ => random.below(120),
         };
         let first = random.next_u64().to_le_bytes()[0];
-        (0..len).map(|i| first.wrapping_add(i.to_le_bytes()[0])).collect()
+        (0..len)
+            .map(|i| first.wrapping_add(i.to_le_bytes()[0]))
+            .collect()
     }
 
     fn change(self, run: &Run<'_>) -> Change {

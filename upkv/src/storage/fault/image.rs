@@ -222,9 +222,6 @@ impl CrashPoint {
                 state.apply(done);
                 continue;
             }
-            if let Operation::CreateDir { dir } = done {
-                state.dirs.insert(dir.clone());
-            }
             while let Some(unit) = self.units.get(next).filter(|u| u.operation == operation) {
                 match (done, kept(next), &garbage) {
                     (
@@ -302,7 +299,7 @@ fn forced(log: &[Operation]) -> Vec<bool> {
                 files.contains(inode)
             }
             Operation::Name { path, .. } | Operation::Unlink { path } => in_synced(path, &dirs),
-            // A missing directory is made again by the next opening; what was in it is modelled by its names.
+            // Durable when made: that is part of the contract of the call.
             Operation::CreateDir { .. } => true,
         };
     }
@@ -348,6 +345,7 @@ impl State {
             files: BTreeMap::new(),
             dirs: BTreeSet::new(),
         };
+        state.dirs.extend(base.dirs.iter().cloned());
         for (path, (inode, bytes)) in &base.files {
             state.names.insert(path.clone(), *inode);
             state.files.insert(

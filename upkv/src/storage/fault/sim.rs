@@ -52,6 +52,7 @@ struct Recorder {
 #[derive(Debug, Default)]
 pub(super) struct Base {
     pub(super) files: BTreeMap<PathBuf, (u64, Vec<u8>)>,
+    pub(super) dirs: Vec<PathBuf>,
 }
 
 /// One recorded change or sync. Inodes tell files apart, whatever their names.
@@ -67,7 +68,7 @@ pub(super) enum Operation {
     Unlink {
         path: PathBuf,
     },
-    /// A directory exists from now on.
+    /// A directory exists from now on; making one is durable.
     CreateDir {
         dir: PathBuf,
     },
@@ -104,8 +105,10 @@ impl SimVfs {
 
     /// Records on top of `disk`, all of whose present content counts as durable.
     pub fn over(disk: MemVfs) -> Self {
-        let files = disk.inodes();
-        let base = Arc::new(Base { files });
+        let base = Arc::new(Base {
+            files: disk.inodes(),
+            dirs: disk.dirs(),
+        });
         Self {
             disk,
             recorder: Arc::new(Mutex::new(Recorder {

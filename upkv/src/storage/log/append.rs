@@ -157,10 +157,17 @@ impl Log {
             capacity,
         };
         let bytes = header.encode();
+        if let Err(e) = file.write_at(0, &[std::io::IoSlice::new(&bytes)]) {
+            // Nothing was synced and no commit is in the file: without it, nothing happened.
+            let error = Error::io("write", &path, e);
+            if self.vfs.unlink(&path).is_err() {
+                self.poison(&error);
+            }
+            return Err(error);
+        }
         let made = file
-            .write_at(0, &[std::io::IoSlice::new(&bytes)])
-            .and_then(|()| file.sync_data())
-            .map_err(|e| Error::io("write", &path, e))
+            .sync_data()
+            .map_err(|e| Error::io("sync", &path, e))
             .and_then(|()| {
                 let dir = self.dir.join("seg");
                 self.vfs

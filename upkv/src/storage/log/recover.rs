@@ -283,6 +283,13 @@ fn last(
         .read_at(0, &mut bytes)
         .map_err(|e| Error::io("read", &segment.path, e))?;
     bytes.truncate(read);
+    // A checkpoint is named only after the log before it is durable.
+    require(
+        start <= bytes.len() as u64,
+        || segment.path.clone(),
+        file_len,
+        out.next_seq,
+    )?;
     let mut synced_to = None;
     let found = scan(
         &bytes,

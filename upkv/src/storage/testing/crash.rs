@@ -59,12 +59,18 @@ pub fn crash_images<W: Workload>(workload: &W, options: &CrashOptions) -> CrashR
                 let _trying = Trying(|| format!("seed {seed}, cut {cut} of {cuts}, {image:?}"));
                 let bounds = history.allowed(cut);
                 report.images += 1;
-                let nested = options.nested_one_in > 0
-                    && random.below(options.nested_one_in as u64) == 0;
+                let nested =
+                    options.nested_one_in > 0 && random.below(options.nested_one_in as u64) == 0;
                 let found = if nested {
                     recover_twice(workload, &history, bounds, &image, &random, &mut report)
                 } else {
-                    verify(workload, &history, bounds, Arc::new(image.disk().clone()), &random)
+                    verify(
+                        workload,
+                        &history,
+                        bounds,
+                        Arc::new(image.disk().clone()),
+                        &random,
+                    )
                 };
                 report.surplus += (found - bounds.0) as u64;
             }
@@ -83,11 +89,17 @@ fn record<W: Workload>(workload: &W, seed: u64, steps: usize) -> (SimVfs, Histor
     let mut history = History::new(workload.empty(), now(&clock));
     let store = builder(workload, Arc::new(sim.clone()), &clock, random.next_u64()).open();
     let store = store.unwrap_or_else(|e| panic!("the store does not open: {e}"));
-    let engine = workload.open(&store, NAME).unwrap_or_else(|e| panic!("{e}"));
+    let engine = workload
+        .open(&store, NAME)
+        .unwrap_or_else(|e| panic!("{e}"));
     for step in 0..steps {
         let begun = sim.operations();
         let mut model = history.last().model.clone();
-        let run = Run { random: &random, clock: &clock, store: &store };
+        let run = Run {
+            random: &random,
+            clock: &clock,
+            store: &store,
+        };
         let ack = workload.step(&engine, &run, &mut model);
         let ack = ack.unwrap_or_else(|e| panic!("step {step}: {e}"));
         if ack > Ack::Unchanged {
@@ -103,7 +115,9 @@ fn record<W: Workload>(workload: &W, seed: u64, steps: usize) -> (SimVfs, Histor
         }
     }
     if random.below(4) == 0 {
-        store.close().unwrap_or_else(|e| panic!("the store does not close: {e}"));
+        store
+            .close()
+            .unwrap_or_else(|e| panic!("the store does not close: {e}"));
         history.mark_durable(sim.operations());
     } else {
         // What dropping the handles writes is part of the recording too.
@@ -124,24 +138,38 @@ fn verify<W: Workload>(
     let clock = clock_at(history.entries[bounds.1].now);
     let store = builder(workload, Arc::clone(&disk), &clock, random.next_u64()).open();
     let store = store.unwrap_or_else(|e| panic!("the store does not open: {e}"));
-    let engine = workload.open(&store, NAME).unwrap_or_else(|e| panic!("{e}"));
+    let engine = workload
+        .open(&store, NAME)
+        .unwrap_or_else(|e| panic!("{e}"));
     let found = judge(workload, history, bounds, &engine);
     let mut model = history.entries[found].model.clone();
-    let run = Run { random, clock: &clock, store: &store };
+    let run = Run {
+        random,
+        clock: &clock,
+        store: &store,
+    };
     for _ in 0..2 {
-        workload.step(&engine, &run, &mut model).unwrap_or_else(|e| panic!("afterwards: {e}"));
+        workload
+            .step(&engine, &run, &mut model)
+            .unwrap_or_else(|e| panic!("afterwards: {e}"));
     }
     let check = store.check().unwrap_or_else(|e| panic!("check: {e}"));
     assert!(check.problems.is_empty(), "check: {:?}", check.problems);
     drop(engine);
     if random.below(2) == 0 {
-        store.close().unwrap_or_else(|e| panic!("the store does not close: {e}"));
+        store
+            .close()
+            .unwrap_or_else(|e| panic!("the store does not close: {e}"));
     }
     drop(store);
     let store = builder(workload, disk, &clock, random.next_u64()).open();
     let store = store.unwrap_or_else(|e| panic!("the store does not open again: {e}"));
-    let engine = workload.open(&store, NAME).unwrap_or_else(|e| panic!("again: {e}"));
-    let seen = workload.observe(&engine).unwrap_or_else(|e| panic!("again: {e}"));
+    let engine = workload
+        .open(&store, NAME)
+        .unwrap_or_else(|e| panic!("again: {e}"));
+    let seen = workload
+        .observe(&engine)
+        .unwrap_or_else(|e| panic!("again: {e}"));
     assert_eq!(seen, model, "after two more operations and reopening");
     found
 }
@@ -155,7 +183,10 @@ fn judge<W: Workload>(
     let seen = workload.observe(engine).unwrap_or_else(|e| panic!("{e}"));
     history.find(&seen, bounds).unwrap_or_else(|| {
         let (lo, hi) = bounds;
-        let anywhere = history.entries.iter().position(|Entry { model, .. }| *model == seen);
+        let anywhere = history
+            .entries
+            .iter()
+            .position(|Entry { model, .. }| *model == seen);
         panic!(
             "found commit {anywhere:?}, allowed are {lo} to {hi}\nfound   {seen:?}\nwanted  {:?}",
             history.entries[lo].model
@@ -177,12 +208,18 @@ fn recover_twice<W: Workload>(
     let clock = clock_at(history.entries[bounds.1].now);
     let store = builder(workload, Arc::new(sim.clone()), &clock, random.next_u64()).open();
     let store = store.unwrap_or_else(|e| panic!("the store does not open: {e}"));
-    let engine = workload.open(&store, NAME).unwrap_or_else(|e| panic!("{e}"));
+    let engine = workload
+        .open(&store, NAME)
+        .unwrap_or_else(|e| panic!("{e}"));
     let opened = sim.operations();
     let found = judge(workload, history, bounds, &engine);
     for _ in 0..CUTS {
         let cut = usize::try_from(random.below(opened as u64 + 1)).unwrap_or(0);
-        let bounds = if cut == opened { (found, found) } else { bounds };
+        let bounds = if cut == opened {
+            (found, found)
+        } else {
+            bounds
+        };
         for again in sim.crash_point(cut).images(random, 3) {
             let _trying = Trying(|| format!("second cut {cut} of {opened}, {again:?}"));
             report.nested += 1;

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{Ack, Failure, History, NAME, Run, Trying, Workload, builder, host_action, now, start_clock};
+use super::{
+    Ack, Failure, History, NAME, Run, Trying, Workload, builder, host_action, now, start_clock,
+};
 use crate::storage::clock::{ManualClock, Random};
 use crate::storage::fault::{Fault, FaultyVfs, OpKind, Plan};
 use crate::storage::store::Store;
@@ -53,7 +55,12 @@ pub fn io_errors<W: Workload>(workload: &W, options: ErrorOptions) -> ErrorRepor
     for seed in 0..options.seeds {
         for (kinds, forever, fault) in PLANS {
             for at in 0.. {
-                let plan = Plan { kinds, at, forever, fault };
+                let plan = Plan {
+                    kinds,
+                    at,
+                    forever,
+                    fault,
+                };
                 let _trying = Trying(|| format!("seed {seed}, {plan:?}"));
                 let fired = one(workload, seed, options.steps, plan, &mut report);
                 if fired == 0 {
@@ -84,7 +91,12 @@ fn one<W: Workload>(
     let store_seed = random.next_u64();
     if let Ok(store) = builder(workload, Arc::new(faulty.clone()), &clock, store_seed).open() {
         if let Ok(engine) = workload.open(&store, NAME) {
-            let mut script = Script { workload, faulty: &faulty, history: &mut history, report };
+            let mut script = Script {
+                workload,
+                faulty: &faulty,
+                history: &mut history,
+                report,
+            };
             let unknown = script.run(&store, &engine, &clock, &random, steps);
             faulty.heal();
             if plan.fault == Fault::NoSpace && !unknown {
@@ -98,8 +110,12 @@ fn one<W: Workload>(
     let bounds = history.allowed(usize::MAX);
     let store = builder(workload, Arc::new(disk), &clock, store_seed).open();
     let store = store.unwrap_or_else(|e| panic!("the healed store does not open: {e}"));
-    let engine = workload.open(&store, NAME).unwrap_or_else(|e| panic!("healed: {e}"));
-    let seen = workload.observe(&engine).unwrap_or_else(|e| panic!("healed: {e}"));
+    let engine = workload
+        .open(&store, NAME)
+        .unwrap_or_else(|e| panic!("healed: {e}"));
+    let seen = workload
+        .observe(&engine)
+        .unwrap_or_else(|e| panic!("healed: {e}"));
     let found = history.find(&seen, bounds).unwrap_or_else(|| {
         let (lo, hi) = bounds;
         let wanted = &history.entries[lo].model;
@@ -108,8 +124,14 @@ fn one<W: Workload>(
     let check = store.check().unwrap_or_else(|e| panic!("healed: {e}"));
     assert!(check.problems.is_empty(), "healed: {:?}", check.problems);
     let mut model = history.entries[found].model.clone();
-    let run = Run { random: &random, clock: &clock, store: &store };
-    workload.step(&engine, &run, &mut model).unwrap_or_else(|e| panic!("healed: {e}"));
+    let run = Run {
+        random: &random,
+        clock: &clock,
+        store: &store,
+    };
+    workload
+        .step(&engine, &run, &mut model)
+        .unwrap_or_else(|e| panic!("healed: {e}"));
     fired
 }
 
@@ -134,11 +156,18 @@ impl<W: Workload> Script<'_, W> {
         for step in 0..steps {
             let before = self.history.last().model.clone();
             let mut model = before.clone();
-            let run = Run { random, clock, store };
+            let run = Run {
+                random,
+                clock,
+                store,
+            };
             match self.workload.step(engine, &run, &mut model) {
                 Ok(Ack::Unchanged) => {}
                 Ok(ack) => {
-                    assert!(!unknown, "step {step} is acknowledged after an unknown outcome");
+                    assert!(
+                        !unknown,
+                        "step {step} is acknowledged after an unknown outcome"
+                    );
                     self.history.begin(model, now(clock), step);
                     if ack == Ack::Disk {
                         self.history.mark_durable(step);
@@ -151,9 +180,15 @@ impl<W: Workload> Script<'_, W> {
                 }
                 Err(Failure::Refused(_)) => {
                     self.report.refused += 1;
-                    assert!(model == before, "step {step}: the model changed without a commit");
+                    assert!(
+                        model == before,
+                        "step {step}: the model changed without a commit"
+                    );
                     if let (false, Ok(seen)) = (unknown, self.workload.observe(engine)) {
-                        assert_eq!(seen, before, "step {step} was refused and changed something");
+                        assert_eq!(
+                            seen, before,
+                            "step {step} was refused and changed something"
+                        );
                     }
                 }
                 Err(damaged) => panic!("step {step}: {damaged}, but nothing was damaged"),
@@ -170,20 +205,18 @@ impl<W: Workload> Script<'_, W> {
     }
 
     /// A full disk that has room again takes operations without reopening.
-    fn resume(
-        &mut self,
-        store: &Store,
-        engine: &W::Engine,
-        clock: &ManualClock,
-        random: &Random,
-    ) {
+    fn resume(&mut self, store: &Store, engine: &W::Engine, clock: &ManualClock, random: &Random) {
         if store.wait_durable(store.token().seq).is_err() {
             // A write of published bytes had no room: the store is poisoned, as after any failed write.
             return;
         }
         self.history.mark_durable(0);
         let mut model = self.history.last().model.clone();
-        let run = Run { random, clock, store };
+        let run = Run {
+            random,
+            clock,
+            store,
+        };
         let fired = self.faulty.fired();
         match self.workload.step(engine, &run, &mut model) {
             Ok(Ack::Unchanged) => {}

@@ -76,7 +76,9 @@ pub fn kill<W: Workload>(workload: &W, test: &str, options: &KillOptions) -> Kil
         for (lane, mirror) in mirrors.iter_mut().enumerate() {
             let engine = workload.open(&store, &name(lane as u64));
             let engine = engine.unwrap_or_else(|e| panic!("lane {lane}: {e}"));
-            let seen = workload.observe(&engine).unwrap_or_else(|e| panic!("lane {lane}: {e}"));
+            let seen = workload
+                .observe(&engine)
+                .unwrap_or_else(|e| panic!("lane {lane}: {e}"));
             let lane_random = Random::seeded(lane_seed(options.seed, round, lane as u64));
             report.surplus += mirror.follow(workload, &seen, acknowledged[lane], &lane_random);
         }
@@ -98,23 +100,44 @@ struct Mirror<W: Workload> {
 impl<W: Workload> Mirror<W> {
     fn new(workload: &W) -> Self {
         let clock = start_clock();
-        let builder = Store::memory_builder().clock(Arc::new(clock.clone())).background(false);
+        let builder = Store::memory_builder()
+            .clock(Arc::new(clock.clone()))
+            .background(false);
         let store = builder.open().unwrap_or_else(|e| panic!("{e}"));
-        let engine = workload.open(&store, "mirror").unwrap_or_else(|e| panic!("{e}"));
-        Self { store, engine, model: workload.empty(), clock }
+        let engine = workload
+            .open(&store, "mirror")
+            .unwrap_or_else(|e| panic!("{e}"));
+        Self {
+            store,
+            engine,
+            model: workload.empty(),
+            clock,
+        }
     }
 
     /// Repeats the acknowledged operations, and then more until `seen` is reached; returns how many more.
-    fn follow(&mut self, workload: &W, seen: &W::Model, acknowledged: usize, random: &Random) -> u64 {
+    fn follow(
+        &mut self,
+        workload: &W,
+        seen: &W::Model,
+        acknowledged: usize,
+        random: &Random,
+    ) -> u64 {
         for step in 0..=acknowledged + AHEAD_MAX {
             if step >= acknowledged && self.model == *seen {
                 return (step - acknowledged) as u64;
             }
-            let run = Run { random, clock: &self.clock, store: &self.store };
+            let run = Run {
+                random,
+                clock: &self.clock,
+                store: &self.store,
+            };
             let result = workload.step(&self.engine, &run, &mut self.model);
             result.unwrap_or_else(|e| panic!("mirror: {e}"));
         }
-        panic!("{acknowledged} operations were acknowledged, found is no state after them: {seen:?}")
+        panic!(
+            "{acknowledged} operations were acknowledged, found is no state after them: {seen:?}"
+        )
     }
 }
 
@@ -138,7 +161,10 @@ fn open<W: Workload>(workload: &W, dir: &Path, vfs: Arc<dyn Vfs>) -> Store {
         .segment_bytes(64 * 1024)
         .checkpoint_bytes(128 * 1024)
         .background(false);
-    workload.configure(builder).open().unwrap_or_else(|e| panic!("the store does not open: {e}"))
+    workload
+        .configure(builder)
+        .open()
+        .unwrap_or_else(|e| panic!("the store does not open: {e}"))
 }
 
 /// Starts a child, kills it at a random moment, returns the operations acknowledged per lane.
@@ -150,10 +176,19 @@ fn run_and_kill(
     random: &Random,
 ) -> Vec<usize> {
     // A third of the children end themselves, at a random call to the disk.
-    let abort_at = if random.below(3) == 0 { random.below(3_000) } else { u64::MAX };
-    let order =
-        [options.seed.to_string(), round.to_string(), options.lanes.to_string(), abort_at.to_string(), dir.display().to_string()]
-            .join(",");
+    let abort_at = if random.below(3) == 0 {
+        random.below(3_000)
+    } else {
+        u64::MAX
+    };
+    let order = [
+        options.seed.to_string(),
+        round.to_string(),
+        options.lanes.to_string(),
+        abort_at.to_string(),
+        dir.display().to_string(),
+    ]
+    .join(",");
     let exe = std::env::current_exe().expect("the test runs from a file");
     let mut child = Command::new(exe)
         .args([test, "--exact", "--nocapture"])
@@ -178,13 +213,16 @@ fn run_and_kill(
         });
         while let Some(Ok(line)) = lines.next() {
             // Lines of the test runner have no mark; the last line may be cut.
-            let Some((lane, step)) = line.split_once('@').and_then(|(_, rest)| rest.split_once(' '))
+            let Some((lane, step)) = line
+                .split_once('@')
+                .and_then(|(_, rest)| rest.split_once(' '))
             else {
                 continue;
             };
-            if let (Ok(lane), Some(Ok(step))) =
-                (lane.parse::<usize>(), step.strip_suffix('.').map(str::parse::<usize>))
-            {
+            if let (Ok(lane), Some(Ok(step))) = (
+                lane.parse::<usize>(),
+                step.strip_suffix('.').map(str::parse::<usize>),
+            ) {
                 acknowledged[lane] = acknowledged[lane].max(step);
                 started.notify();
             }
@@ -215,12 +253,20 @@ fn stop(child: &mut Child) {
 fn work<W: Workload>(workload: &W, order: &str) -> ! {
     let mut parts = order.splitn(5, ',');
     let mut number = || -> u64 {
-        parts.next().and_then(|part| part.parse().ok()).expect("the parent wrote the order")
+        parts
+            .next()
+            .and_then(|part| part.parse().ok())
+            .expect("the parent wrote the order")
     };
     let (seed, round, lanes, abort_at) = (number(), number(), number(), number());
     let dir = PathBuf::from(parts.next().expect("the parent wrote the order"));
     let disk = FaultyVfs::new(Arc::new(OsVfs));
-    disk.arm(Plan { kinds: &[], at: abort_at, forever: false, fault: Fault::Abort });
+    disk.arm(Plan {
+        kinds: &[],
+        at: abort_at,
+        forever: false,
+        fault: Fault::Abort,
+    });
     let store = open(workload, &dir, Arc::new(disk));
     let clock = start_clock();
     std::thread::scope(|scope| {
@@ -228,21 +274,31 @@ fn work<W: Workload>(workload: &W, order: &str) -> ! {
             let (store, clock) = (&store, &clock);
             scope.spawn(move || {
                 let random = Random::seeded(lane_seed(seed, round, lane));
-                let engine = workload.open(store, &name(lane)).unwrap_or_else(|e| panic!("{e}"));
+                let engine = workload
+                    .open(store, &name(lane))
+                    .unwrap_or_else(|e| panic!("{e}"));
                 let mut model = workload.observe(&engine).unwrap_or_else(|e| panic!("{e}"));
                 for step in 1_u64.. {
-                    let run = Run { random: &random, clock, store };
+                    let run = Run {
+                        random: &random,
+                        clock,
+                        store,
+                    };
                     let ack = workload.step(&engine, &run, &mut model);
                     if ack.unwrap_or_else(|e| panic!("{e}")) >= Ack::Os {
                         // One write per line: a kill cannot mix lines of two threads.
                         let line = format!("@{lane} {step}.\n");
-                        std::io::stdout().write_all(line.as_bytes()).expect("the parent listens");
+                        std::io::stdout()
+                            .write_all(line.as_bytes())
+                            .expect("the parent listens");
                     }
                     if lane == 0 && step % 200 == 0 {
                         store.checkpoint().unwrap_or_else(|e| panic!("{e}"));
                     }
                     if lane == 1 && step % 50 == 0 {
-                        store.maintain(Duration::from_millis(1)).unwrap_or_else(|e| panic!("{e}"));
+                        store
+                            .maintain(Duration::from_millis(1))
+                            .unwrap_or_else(|e| panic!("{e}"));
                     }
                 }
             });

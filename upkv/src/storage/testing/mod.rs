@@ -143,7 +143,12 @@ const DIR: &str = "/sim/store";
 /// Name the engine is mounted by.
 const NAME: &str = "engine";
 
-fn builder<W: Workload>(workload: &W, vfs: Arc<dyn Vfs>, clock: &ManualClock, seed: u64) -> StoreBuilder {
+fn builder<W: Workload>(
+    workload: &W,
+    vfs: Arc<dyn Vfs>,
+    clock: &ManualClock,
+    seed: u64,
+) -> StoreBuilder {
     let builder = Store::builder(Path::new(DIR))
         .vfs(vfs)
         .clock(Arc::new(clock.clone()))
@@ -172,25 +177,45 @@ struct Entry<M> {
 
 impl<M: Clone + PartialEq + fmt::Debug> History<M> {
     fn new(empty: M, now: Timestamp) -> Self {
-        Self { entries: vec![Entry { model: empty, now, begun: 0, durable: Some(0) }] }
+        Self {
+            entries: vec![Entry {
+                model: empty,
+                now,
+                begun: 0,
+                durable: Some(0),
+            }],
+        }
     }
 
     fn last(&self) -> &Entry<M> {
-        self.entries.last().expect("the empty engine is always there")
+        self.entries
+            .last()
+            .expect("the empty engine is always there")
     }
 
     fn begin(&mut self, model: M, now: Timestamp, at: usize) {
-        self.entries.push(Entry { model, now, begun: at, durable: None });
+        self.entries.push(Entry {
+            model,
+            now,
+            begun: at,
+            durable: None,
+        });
     }
 
     fn mark_durable(&mut self, at: usize) {
-        let last = self.entries.last_mut().expect("the empty engine is always there");
+        let last = self
+            .entries
+            .last_mut()
+            .expect("the empty engine is always there");
         last.durable.get_or_insert(at);
     }
 
     /// First and last entry that may be found after a cut at disk operation `cut`.
     fn allowed(&self, cut: usize) -> (usize, usize) {
-        let lo = self.entries.iter().rposition(|e| e.durable.is_some_and(|at| at <= cut));
+        let lo = self
+            .entries
+            .iter()
+            .rposition(|e| e.durable.is_some_and(|at| at <= cut));
         let hi = self.entries.iter().rposition(|e| e.begun <= cut);
         (lo.unwrap_or(0), hi.unwrap_or(0))
     }

@@ -21,7 +21,9 @@ pub struct ModelOptions {
 ///
 /// If they differ, or an operation fails.
 pub fn model<W: Workload>(workload: &W, options: ModelOptions) -> u64 {
-    (0..options.seeds).map(|seed| run(workload, seed, options.steps)).sum()
+    (0..options.seeds)
+        .map(|seed| run(workload, seed, options.steps))
+        .sum()
 }
 
 fn run<W: Workload>(workload: &W, seed: u64, steps: usize) -> u64 {
@@ -32,14 +34,21 @@ fn run<W: Workload>(workload: &W, seed: u64, steps: usize) -> u64 {
         let store = builder(workload, Arc::clone(&disk), &clock, random.next_u64()).open();
         let store = store.unwrap_or_else(|e| panic!("the store does not open: {e}"));
         let engine = workload.open(&store, NAME);
-        (store, engine.unwrap_or_else(|e| panic!("the engine does not open: {e}")))
+        (
+            store,
+            engine.unwrap_or_else(|e| panic!("the engine does not open: {e}")),
+        )
     };
     let mut model = workload.empty();
     let (mut store, mut engine) = open();
     let mut commits = 0;
     for step in 0..steps {
         let _trying = Trying(|| format!("seed {seed}, step {step} of the model test"));
-        let run = Run { random: &random, clock: &clock, store: &store };
+        let run = Run {
+            random: &random,
+            clock: &clock,
+            store: &store,
+        };
         match workload.step(&engine, &run, &mut model) {
             Ok(Ack::Unchanged) => {}
             Ok(_) => commits += 1,
@@ -50,7 +59,9 @@ fn run<W: Workload>(workload: &W, seed: u64, steps: usize) -> u64 {
         let reopen = random.below(100) == 0;
         if reopen {
             if random.below(2) == 0 {
-                store.close().unwrap_or_else(|e| panic!("the store does not close: {e}"));
+                store
+                    .close()
+                    .unwrap_or_else(|e| panic!("the store does not close: {e}"));
             }
             drop(engine);
             drop(store);
@@ -62,6 +73,10 @@ fn run<W: Workload>(workload: &W, seed: u64, steps: usize) -> u64 {
         }
     }
     let report = store.check().unwrap_or_else(|e| panic!("{e}"));
-    assert!(report.problems.is_empty(), "seed {seed}: {:?}", report.problems);
+    assert!(
+        report.problems.is_empty(),
+        "seed {seed}: {:?}",
+        report.problems
+    );
     commits
 }

@@ -87,7 +87,10 @@ fn damages(
         let bit = at * 7 % 8;
         bytes[at] ^= 1 << bit;
         attempt(&format!("bit {bit} of byte {at} flipped"), bytes);
-        attempt(&format!("its bytes from {at} on cut off"), intact[..at].to_vec());
+        attempt(
+            &format!("its bytes from {at} on cut off"),
+            intact[..at].to_vec(),
+        );
     }
     for start in (0..used).step_by(BLOCK) {
         let end = intact.len().min(start + BLOCK);
@@ -105,11 +108,13 @@ fn damages(
     let mut longer = intact.to_vec();
     longer.extend_from_slice(&[0xa5; 700]);
     attempt("700 foreign bytes appended", longer);
-    let same_kind = |other: &&(PathBuf, Vec<u8>)| {
-        other.0 != path && other.0.extension() == path.extension()
-    };
+    let same_kind =
+        |other: &&(PathBuf, Vec<u8>)| other.0 != path && other.0.extension() == path.extension();
     if let Some((other, content)) = files.iter().find(same_kind) {
-        attempt(&format!("the content of {}", other.display()), content.clone());
+        attempt(
+            &format!("the content of {}", other.display()),
+            content.clone(),
+        );
     }
 }
 
@@ -123,10 +128,16 @@ fn prepare<W: Workload>(
     let mut history = History::new(workload.empty(), now(clock));
     let store = builder(workload, Arc::new(disk.clone()), clock, random.next_u64()).open();
     let store = store.unwrap_or_else(|e| panic!("the store does not open: {e}"));
-    let engine = workload.open(&store, NAME).unwrap_or_else(|e| panic!("{e}"));
+    let engine = workload
+        .open(&store, NAME)
+        .unwrap_or_else(|e| panic!("{e}"));
     for step in 0..options.steps {
         let mut model = history.last().model.clone();
-        let run = Run { random, clock, store: &store };
+        let run = Run {
+            random,
+            clock,
+            store: &store,
+        };
         let ack = workload.step(&engine, &run, &mut model);
         if ack.unwrap_or_else(|e| panic!("step {step}: {e}")) > Ack::Unchanged {
             history.begin(model, now(clock), 0);
@@ -137,10 +148,14 @@ fn prepare<W: Workload>(
         }
     }
     if options.closed {
-        store.close().unwrap_or_else(|e| panic!("the store does not close: {e}"));
+        store
+            .close()
+            .unwrap_or_else(|e| panic!("the store does not close: {e}"));
         return (disk, history);
     }
-    store.wait_durable(store.token().seq).unwrap_or_else(|e| panic!("{e}"));
+    store
+        .wait_durable(store.token().seq)
+        .unwrap_or_else(|e| panic!("{e}"));
     (disk.copy(), history)
 }
 

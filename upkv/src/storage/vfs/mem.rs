@@ -137,6 +137,12 @@ impl MemVfs {
         names.files.iter().map(entry).collect()
     }
 
+    /// Every directory.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
+        self.shared.names.lock().dirs.keys().cloned().collect()
+    }
+
     /// Another disk with the same names and content; nothing on it is open, mapped or locked.
     #[cfg(any(test, feature = "test-util"))]
     pub fn copy(&self) -> Self {

@@ -79,7 +79,7 @@ pub trait Vfs: Send + Sync + fmt::Debug {
     /// `NotFound`, or what the disk says.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
 
-    /// Makes a directory and what is missing above it, mode 0700; nothing happens if it exists.
+    /// Makes a directory and what is missing above it, mode 0700, durable when this returns; nothing happens if it exists.
     ///
     /// # Errors
     ///
