@@ -1,3 +1,85 @@
-//! Redis-semantics key-value engine, and the store that every engine of the up suite stands on.
+//! Redis-semantics key-value engine for embedding, and the store that every engine of the up suite stands on.
+//!
+//! A [`Db`] is mounted on a [`Store`]: one directory with one append-only log. Values that do not fit in
+//! the memory budget are dropped from memory and read from the log where they were written. Everything a
+//! command or a transaction does is one commit.
+//!
+//! ```
+//! use std::time::Duration;
+//! use upkv::{Db, SetOptions, Store};
+//!
+//! let store = Store::memory()?; // or Store::open("data")?
+//! let db = Db::mount(&store, "cache")?;
+//! db.set("user:1", "ada")?;
+//! db.set_with("otp:1", "9134", SetOptions::new().expire_in(Duration::from_secs(60)))?;
+//! let board = db.zset("board");
+//! board.add("ada", 10.0)?;
+//! let left = db.transaction(|tx| {
+//!     tx.hash("order:7").set("item", "lamp")?;
+//!     tx.decr("stock")
+//! })?;
+//! assert_eq!(left, -1);
+//! let reply = db.command(["GETRANGE", "user:1", "0", "1"])?;
+//! # let _ = reply;
+//! # Ok::<(), upkv::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
+//! - `test-util`: simulated and faulty disks and the crash harness in [`storage`].
 
+#![deny(unsafe_code)]
+
+#[doc(hidden)]
 pub mod storage;
+
+pub use storage::{
+    Clock, Durability, ManualClock, OpenReport, Store, StoreBuilder, SystemClock, Timestamp, Token,
+};
+
+#[cfg(feature = "engine")]
+mod builder;
+#[cfg(feature = "engine")]
+mod command;
+#[cfg(feature = "engine")]
+mod db;
+#[cfg(feature = "engine")]
+mod error;
+#[cfg(feature = "engine")]
+mod glob;
+#[cfg(feature = "engine")]
+mod keyspace;
+#[cfg(feature = "engine")]
+mod number;
+#[cfg(feature = "engine")]
+mod ops;
+#[cfg(feature = "engine")]
+mod options;
+#[cfg(feature = "engine")]
+mod persist;
+#[cfg(feature = "engine")]
+mod stats;
+#[cfg(feature = "engine")]
+mod transaction;
+#[cfg(feature = "engine")]
+mod value;
+#[cfg(feature = "engine")]
+mod view;
+
+#[cfg(feature = "engine")]
+pub use crate::{
+    builder::Builder,
+    command::{CommandInfo, Reply, Session, commands},
+    db::{Db, Ttl},
+    error::{Error, Result},
+    options::{DbOptions, Eviction, SetOptions},
+    stats::Stats,
+    transaction::Transaction,
+    value::{Kind, owned::Value},
+    view::{Fields, Hash, Keys, Members, Scored, Target, Zset},
+};
+
+#[cfg(all(doctest, feature = "engine"))]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

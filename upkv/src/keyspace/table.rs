@@ -112,19 +112,9 @@ impl<T: Keyed> Table<T> {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
+    #[cfg(test)]
     pub(crate) fn hashers(&self) -> &Arc<Hashers> {
         &self.hashers
-    }
-
-    /// Bytes of slots and directory, without what elements point to.
-    pub(crate) fn slot_bytes(&self) -> usize {
-        let slot = size_of::<T>() + 1;
-        let items: usize = self.segments.iter().map(|s| s.items.capacity() * 8 / 7 * slot).sum();
-        items + self.directory.len() * size_of::<u32>()
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Option<&T> {
@@ -145,11 +135,6 @@ impl<T: Keyed> Table<T> {
         self.segment(probe)
             .items
             .find(probe.random, |item| hashers.placement(item.key()) == probe.placement)
-    }
-
-    pub(crate) fn get_mut(&mut self, key: &[u8]) -> Option<&mut T> {
-        let probe = self.hashers.probe(key);
-        self.find_mut(probe, key)
     }
 
     /// Adds an element whose key is not in the table yet.

@@ -224,6 +224,16 @@ impl Zset {
         start..end.max(start)
     }
 
+    /// Number of members before a position in the order, whether or not a member is there.
+    pub(crate) fn rank_of_position(&self, score: f64, member: &[u8]) -> usize {
+        self.tree.partition_point(|item| item.order(score, member).is_lt())
+    }
+
+    /// Number of members up to and including a position in the order.
+    pub(crate) fn rank_after(&self, score: f64, member: &[u8]) -> usize {
+        self.tree.partition_point(|item| item.order(score, member).is_le())
+    }
+
     /// Members with ranks in `ranks`, from either end.
     pub(crate) fn iter(&self, ranks: Range<usize>) -> Iter<'_, Item> {
         self.tree.range(ranks)

@@ -1,0 +1,154 @@
+//! Reading arguments: numbers, keywords and options, with the errors Redis gives.
+
+use crate::error::{Error, Result};
+use crate::number;
+use crate::options::Deadline;
+
+/// An argument list; the first one is the command's name.
+pub(crate) type Args<'a> = [&'a [u8]];
+
+pub(crate) fn int(text: &[u8]) -> Result<i64> {
+    number::parse_i64(text).ok_or(Error::NotInteger)
+}
+
+pub(crate) fn float(text: &[u8]) -> Result<f64> {
+    number::parse_f64(text).ok_or(Error::NotFloat)
+}
+
+pub(crate) fn is(text: &[u8], keyword: &str) -> bool {
+    text.eq_ignore_ascii_case(keyword.as_bytes())
+}
+
+/// A walk over the options at the end of an argument list.
+pub(crate) struct Options<'a> {
+    rest: &'a [&'a [u8]],
+}
+
+impl<'a> Options<'a> {
+    pub(crate) fn new(rest: &'a [&'a [u8]]) -> Self {
+        Self { rest }
+    }
+
+    /// The next option, in upper case.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(String::from_utf8_lossy(first).to_ascii_uppercase())
+    }
+
+    /// The argument of the option just read.
+    pub(crate) fn value(&mut self) -> Result<&'a [u8]> {
+        let (first, rest) = self.rest.split_first().ok_or_else(Error::syntax)?;
+        self.rest = rest;
+        Ok(first)
+    }
+}
+
+/// A deadline option and its argument: `EX`, `PX`, `EXAT`, `PXAT`; `None` for any other word.
+pub(crate) fn deadline(
+    option: &str,
+    options: &mut Options<'_>,
+    command: &str,
+) -> Result<Option<Deadline>> {
+    let (seconds, relative) = match option {
+        "EX" => (true, true),
+        "PX" => (false, true),
+        "EXAT" => (true, false),
+        "PXAT" => (false, false),
+        _ => return Ok(None),
+    };
+    let span = int(options.value()?)?;
+    positive_span(span, seconds, relative, command).map(Some)
+}
+
+/// A span or time of at least 1, in ms.
+pub(crate) fn positive_span(
+    span: i64,
+    seconds: bool,
+    relative: bool,
+    command: &str,
+) -> Result<Deadline> {
+    let refused = || Error::refused_with(format!("ERR invalid expire time in '{command}' command"));
+    let scaled = if seconds { span.checked_mul(1000) } else { Some(span) };
+    let millis = scaled.filter(|millis| *millis > 0).ok_or_else(refused)?;
+    let millis = u64::try_from(millis).map_err(|_| refused())?;
+    Ok(if relative { Deadline::In(millis) } else { Deadline::At(millis) })
+}
+
+/// A count of keys that must all be there: `numkeys key...`; the keys and what follows.
+pub(crate) fn counted_keys<'a>(
+    rest: &'a [&'a [u8]],
+    command: &str,
+) -> Result<(&'a [&'a [u8]], &'a [&'a [u8]])> {
+    let (count, rest) = rest.split_first().ok_or_else(Error::syntax)?;
+    let count = int(count)?;
+    let at_least = || {
+        Error::refused_with(format!("ERR at least 1 input key is needed for '{command}' command"))
+    };
+    let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or_else(at_least)?;
+    rest.split_at_checked(count).ok_or_else(Error::syntax)
+}
+
+/// `MATCH`, `COUNT` and what else the scan family shares.
+pub(crate) struct ScanOptions<'a> {
+    pub(crate) pattern: Option<&'a [u8]>,
+    pub(crate) count: usize,
+    pub(crate) kind: Option<&'a [u8]>,
+    pub(crate) values: bool,
+}
+
+/// Which extra options a scan takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScanOf {
+    Keys,
+    Hash,
+    Zset,
+}
+
+pub(crate) fn scan_options<'a>(rest: &'a [&'a [u8]], of: ScanOf) -> Result<ScanOptions<'a>> {
+    /// Most elements one step looks at, whatever COUNT asks for.
+    const COUNT_MAX: i64 = 1 << 20;
+    let mut found = ScanOptions { pattern: None, count: 10, kind: None, values: true };
+    let mut options = Options::new(rest);
+    while let Some(option) = options.next() {
+        match &option[..] {
+            "MATCH" => found.pattern = Some(options.value()?),
+            "COUNT" => {
+                let count = int(options.value()?)?;
+                if count < 1 {
+                    return Err(Error::syntax());
+                }
+                found.count = usize::try_from(count.min(COUNT_MAX)).unwrap_or(10);
+            }
+            "TYPE" if of == ScanOf::Keys => found.kind = Some(options.value()?),
+            "NOVALUES" if of == ScanOf::Hash => found.values = false,
+            "NOVALUES" => {
+                return Err(Error::refused("ERR NOVALUES option can only be used in HSCAN"));
+            }
+            _ => return Err(Error::syntax()),
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn cursor(text: &[u8]) -> Result<u64> {
+    number::parse_cursor(text).ok_or_else(|| Error::refused("ERR invalid cursor"))
+}
+
+/// A count for random picks, which must leave room for negation.
+pub(crate) fn random_count(text: &[u8]) -> Result<i64> {
+    let count = int(text)?;
+    if count == i64::MIN {
+        return Err(Error::refused(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
+    Ok(count)
+}
+
+/// A count that must not be negative.
+pub(crate) fn positive(text: &[u8]) -> Result<usize> {
+    let refused = || Error::refused("ERR value is out of range, must be positive");
+    let count = number::parse_i64(text).ok_or_else(refused)?;
+    usize::try_from(count).map_err(|_| refused())
+}

@@ -1,0 +1,164 @@
+//! Chapter: hashes.
+
+use super::args::{self, Args, ScanOf};
+use super::reply::Reply;
+use crate::error::{Error, Result};
+use crate::glob;
+use crate::keyspace::work::Work;
+use crate::number;
+use crate::ops::hash;
+
+/// Most elements a random pick with repetition may return.
+const REPEATED_MAX: i64 = i64::MAX / 2;
+
+fn pairs<'a>(
+    args: &'a Args<'a>,
+    command: &str,
+) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone> {
+    if !args.len().is_multiple_of(2) {
+        let text = format!("ERR wrong number of arguments for '{command}' command");
+        return Err(Error::refused_with(text));
+    }
+    Ok(args[2..].chunks_exact(2).map(|pair| (pair[0], pair[1])))
+}
+
+pub(super) fn hset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    hash::set(work, args[1], pairs(args, "hset")?).map(Reply::count)
+}
+
+pub(super) fn hmset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    hash::set(work, args[1], pairs(args, "hmset")?).map(|_| Reply::OK)
+}
+
+pub(super) fn hsetnx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    hash::set_if_absent(work, args[1], args[2], args[3]).map(Reply::flag)
+}
+
+pub(super) fn hget(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let value = work.hash(args[1])?.and_then(|hash| hash.get(args[2]));
+    Ok(value.map_or(Reply::Null, Reply::bulk_copy))
+}
+
+pub(super) fn hmget(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let hash = work.hash(args[1])?;
+    let values = args[2..].iter().map(|field| {
+        let value = hash.and_then(|hash| hash.get(field));
+        value.map_or(Reply::Null, Reply::bulk_copy)
+    });
+    Ok(Reply::Array(values.collect()))
+}
+
+pub(super) fn hgetall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let hash = work.hash(args[1])?;
+    let pairs = hash.into_iter().flat_map(|hash| hash.iter());
+    Ok(Reply::Map(pairs.map(|(f, v)| (Reply::bulk_copy(f), Reply::bulk_copy(v))).collect()))
+}
+
+pub(super) fn hkeys(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let hash = work.hash(args[1])?;
+    let fields = hash.into_iter().flat_map(|hash| hash.iter());
+    Ok(Reply::Array(fields.map(|(field, _)| Reply::bulk_copy(field)).collect()))
+}
+
+pub(super) fn hvals(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let hash = work.hash(args[1])?;
+    let values = hash.into_iter().flat_map(|hash| hash.iter());
+    Ok(Reply::Array(values.map(|(_, value)| Reply::bulk_copy(value)).collect()))
+}
+
+pub(super) fn hlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    Ok(Reply::count(work.hash(args[1])?.map_or(0, |hash| hash.len())))
+}
+
+pub(super) fn hexists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let hash = work.hash(args[1])?;
+    Ok(Reply::flag(hash.is_some_and(|hash| hash.get(args[2]).is_some())))
+}
+
+pub(super) fn hstrlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let value = work.hash(args[1])?.and_then(|hash| hash.get(args[2]));
+    Ok(Reply::count(value.map_or(0, <[u8]>::len)))
+}
+
+pub(super) fn hdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    hash::remove(work, args[1], args[2..].iter().copied()).map(Reply::count)
+}
+
+pub(super) fn hincrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let change = args::int(args[3])?;
+    hash::incr_by(work, args[1], args[2], change).map(Reply::Int)
+}
+
+pub(super) fn hincrbyfloat(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let change = args::float(args[3])?;
+    if !change.is_finite() {
+        return Err(Error::refused("ERR value is NaN or Infinity"));
+    }
+    hash::incr_by_float(work, args[1], args[2], args[3]).map(Reply::bulk)
+}
+
+pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mount = work.engine.mount.clone();
+    let [_, key, options @ ..] = args else { return Err(Error::syntax()) };
+    let Some((count, rest)) = options.split_first() else {
+        let picked = work.hash(key)?.and_then(|hash| hash.pick(mount.random()));
+        return Ok(picked.map_or(Reply::Null, |(field, _)| Reply::bulk_copy(field)));
+    };
+    let count = args::random_count(count)?;
+    let with_values = match rest {
+        [] => false,
+        [word] if args::is(word, "WITHVALUES") => true,
+        _ => return Err(Error::syntax()),
+    };
+    if with_values && count < -REPEATED_MAX {
+        return Err(Error::refused("ERR value is out of range"));
+    }
+    let Some(hash) = work.hash(key)? else { return Ok(Reply::Array(Vec::new())) };
+    let mut picked: Vec<(&[u8], &[u8])> = Vec::new();
+    if count < 0 {
+        picked.extend((0..count.unsigned_abs()).map_while(|_| hash.pick(mount.random())));
+    } else {
+        picked.extend(hash.iter());
+        shuffle_prefix(&mut picked, count.unsigned_abs(), || mount.random());
+    }
+    let pair = |(f, v): (&[u8], &[u8])| (Reply::bulk_copy(f), Reply::bulk_copy(v));
+    Ok(if with_values {
+        Reply::Pairs(picked.into_iter().map(pair).collect())
+    } else {
+        Reply::Array(picked.into_iter().map(|(field, _)| Reply::bulk_copy(field)).collect())
+    })
+}
+
+/// Keeps `count` distinct random items.
+pub(super) fn shuffle_prefix<T>(items: &mut Vec<T>, count: u64, mut random: impl FnMut() -> u64) {
+    let keep = usize::try_from(count).unwrap_or(usize::MAX).min(items.len());
+    for at in 0..keep {
+        let left = (items.len() - at) as u64;
+        let other = at + usize::try_from(random() % left).unwrap_or(0);
+        items.swap(at, other);
+    }
+    items.truncate(keep);
+}
+
+pub(super) fn hscan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let cursor = args::cursor(args[2])?;
+    let options = args::scan_options(&args[3..], ScanOf::Hash)?;
+    let mut items = Vec::new();
+    let hash = work.hash(args[1])?;
+    let next = hash.and_then(|hash| {
+        hash.scan(cursor, options.count, |field, value| {
+            if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
+                items.push(Reply::bulk_copy(field));
+                if options.values {
+                    items.push(Reply::bulk_copy(value));
+                }
+            }
+        })
+    });
+    Ok(Reply::Array(vec![Reply::bulk(next.unwrap_or(0).to_string()), Reply::Array(items)]))
+}
+
+/// A score as the scan family prints it.
+pub(super) fn score_text(score: f64) -> Reply {
+    Reply::bulk(number::format_f64(score))
+}

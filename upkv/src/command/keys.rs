@@ -1,0 +1,174 @@
+//! Chapter: keys, whatever they hold.
+
+use super::args::{self, Args, Options, ScanOf};
+use super::reply::Reply;
+use crate::error::{Error, Result};
+use crate::glob;
+use crate::keyspace::work::Work;
+use crate::ops::keys::{self, ExpireIf};
+use crate::value::Kind;
+
+pub(super) fn del(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut removed = 0;
+    for key in &args[1..] {
+        removed += usize::from(work.remove(key)?);
+    }
+    Ok(Reply::count(removed))
+}
+
+pub(super) fn exists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut found = 0;
+    for key in &args[1..] {
+        found += usize::from(work.exists(key)?);
+    }
+    Ok(Reply::count(found))
+}
+
+pub(super) fn type_of(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    Ok(Reply::Status(work.kind(args[1])?.map_or("none", Kind::name)))
+}
+
+pub(super) fn rename(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    keys::rename(work, args[1], args[2], false).map(|_| Reply::OK)
+}
+
+pub(super) fn renamenx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    keys::rename(work, args[1], args[2], true).map(Reply::flag)
+}
+
+pub(super) fn copy(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut replace = false;
+    let mut options = Options::new(&args[3..]);
+    while let Some(option) = options.next() {
+        match &option[..] {
+            "REPLACE" => replace = true,
+            "DB" => {
+                // One database: only its own number is in range.
+                if args::int(options.value()?)? != 0 {
+                    return Err(Error::refused("ERR DB index is out of range"));
+                }
+            }
+            _ => return Err(Error::syntax()),
+        }
+    }
+    keys::copy(work, args[1], args[2], replace).map(Reply::flag)
+}
+
+pub(super) fn randomkey(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
+    keys::random(work).map(Reply::bulk_or_null)
+}
+
+pub(super) fn keys(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let found = keys::matching(work, args[1])?;
+    Ok(Reply::Array(found.into_iter().map(Reply::bulk).collect()))
+}
+
+pub(super) fn scan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let cursor = args::cursor(args[1])?;
+    let options = args::scan_options(&args[2..], ScanOf::Keys)?;
+    let page = keys::scan(work, cursor, options.count, |key, kind| {
+        options.pattern.is_none_or(|pattern| glob::matches(pattern, key))
+            && options.kind.is_none_or(|wanted| args::is(wanted, kind.name()))
+    })?;
+    let keys = page.keys.into_iter().map(Reply::bulk).collect();
+    Ok(Reply::Array(vec![Reply::bulk(page.cursor.to_string()), Reply::Array(keys)]))
+}
+
+pub(super) fn expire(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    expire_with(work, args, "expire", true, true)
+}
+
+pub(super) fn pexpire(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    expire_with(work, args, "pexpire", false, true)
+}
+
+pub(super) fn expireat(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    expire_with(work, args, "expireat", true, false)
+}
+
+pub(super) fn pexpireat(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    expire_with(work, args, "pexpireat", false, false)
+}
+
+fn expire_with(
+    work: &mut Work<'_>,
+    args: &Args<'_>,
+    command: &str,
+    seconds: bool,
+    relative: bool,
+) -> Result<Reply> {
+    let mut when = ExpireIf::default();
+    for option in &args[3..] {
+        match option.to_ascii_uppercase().as_slice() {
+            b"NX" => when.absent = true,
+            b"XX" => when.present = true,
+            b"GT" => when.greater = true,
+            b"LT" => when.less = true,
+            _ => {
+                let option = String::from_utf8_lossy(option);
+                return Err(Error::refused_with(format!("ERR Unsupported option {option}")));
+            }
+        }
+    }
+    if when.absent && (when.present || when.greater || when.less) {
+        return Err(Error::refused(
+            "ERR NX and XX, GT or LT options at the same time are not compatible",
+        ));
+    }
+    if when.greater && when.less {
+        return Err(Error::refused("ERR GT and LT options at the same time are not compatible"));
+    }
+    let span = args::int(args[2])?;
+    let refused = || Error::refused_with(format!("ERR invalid expire time in '{command}' command"));
+    let millis = if seconds { span.checked_mul(1000).ok_or_else(refused)? } else { span };
+    let base = if relative { i64::try_from(work.now).unwrap_or(i64::MAX) } else { 0 };
+    let at = millis.checked_add(base).ok_or_else(refused)?;
+    keys::expire_at(work, args[1], at, when).map(Reply::flag)
+}
+
+/// -2 without key, -1 without deadline, else what `convert` makes of deadline and time.
+fn remaining(
+    work: &mut Work<'_>,
+    key: &[u8],
+    convert: impl Fn(u64, u64) -> u64,
+) -> Result<Reply> {
+    let now = work.now;
+    Ok(Reply::Int(match work.entry(key)? {
+        None => -2,
+        Some(entry) if entry.slot.expire_at == 0 => -1,
+        Some(entry) => i64::try_from(convert(entry.slot.expire_at, now)).unwrap_or(i64::MAX),
+    }))
+}
+
+pub(super) fn ttl(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    remaining(work, args[1], |at, now| (at - now).saturating_add(500) / 1000)
+}
+
+pub(super) fn pttl(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    remaining(work, args[1], |at, now| at - now)
+}
+
+pub(super) fn expiretime(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    remaining(work, args[1], |at, _| at.saturating_add(500) / 1000)
+}
+
+pub(super) fn pexpiretime(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    remaining(work, args[1], |at, _| at)
+}
+
+pub(super) fn persist(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    keys::persist(work, args[1]).map(Reply::flag)
+}
+
+pub(super) fn object(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let subcommand = String::from_utf8_lossy(args[1]).into_owned();
+    if !subcommand.eq_ignore_ascii_case("ENCODING") {
+        let text = format!("ERR unknown subcommand '{subcommand}'. Try OBJECT HELP.");
+        return Err(Error::refused_with(text));
+    }
+    let [_, _, key] = args else {
+        let text = "ERR wrong number of arguments for 'object|encoding' command";
+        return Err(Error::refused(text));
+    };
+    Ok(keys::encoding(work, key)?.map_or(Reply::Null, |name| Reply::bulk_copy(name.as_bytes())))
+}

@@ -1,0 +1,113 @@
+//! What a command answers, before it is written in one protocol or another.
+
+use crate::error::Error;
+use crate::number;
+use crate::value::owned::Value;
+
+/// The answer of a command.
+///
+/// Maps and pairs keep their structure, so that a server can write RESP2 (flat) or RESP3.
+///
+/// # Examples
+///
+/// ```
+/// use upkv::{Db, Reply, Store};
+/// let db = Db::mount(&Store::memory()?, "cache")?;
+/// assert_eq!(db.command(["SET", "a", "41"])?, Reply::Status("OK"));
+/// let reply = db.command(["INCR", "a"])?;
+/// assert_eq!(reply, Reply::Int(42));
+/// let mut wire = Vec::new();
+/// reply.write_resp2(&mut wire);
+/// assert_eq!(wire, b":42\r\n");
+/// # Ok::<(), upkv::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// No value.
+    Null,
+    /// No array; RESP2 tells it from [`Reply::Null`].
+    NullArray,
+    /// A fixed word such as `OK`.
+    Status(&'static str),
+    /// An integer.
+    Int(i64),
+    /// A score; a string in RESP2.
+    Double(f64),
+    /// Bytes.
+    Bulk(Value),
+    /// A list.
+    Array(Vec<Reply>),
+    /// Keys with values; a flat list in RESP2.
+    Map(Vec<(Reply, Reply)>),
+    /// A list of pairs; a flat list in RESP2.
+    Pairs(Vec<(Reply, Reply)>),
+    /// A command inside a transaction failed with this line.
+    Error(String),
+}
+
+impl Reply {
+    pub(crate) const OK: Self = Self::Status("OK");
+
+    pub(crate) fn bulk(bytes: impl Into<Value>) -> Self {
+        Self::Bulk(bytes.into())
+    }
+
+    pub(crate) fn bulk_copy(bytes: &[u8]) -> Self {
+        Self::Bulk(Value::copy(bytes))
+    }
+
+    pub(crate) fn bulk_or_null(bytes: Option<impl Into<Value>>) -> Self {
+        bytes.map_or(Self::Null, Self::bulk)
+    }
+
+    pub(crate) fn count(count: usize) -> Self {
+        Self::Int(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn flag(flag: bool) -> Self {
+        Self::Int(i64::from(flag))
+    }
+
+    /// Appends the reply in RESP2, the protocol every Redis client understands.
+    pub fn write_resp2(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Null => out.extend_from_slice(b"$-1\r\n"),
+            Self::NullArray => out.extend_from_slice(b"*-1\r\n"),
+            Self::Status(word) => line(out, b'+', word),
+            Self::Int(value) => line(out, b':', &value.to_string()),
+            Self::Double(value) => bulk(out, number::format_f64(*value).as_bytes()),
+            Self::Bulk(value) => bulk(out, value),
+            Self::Error(text) => line(out, b'-', text),
+            Self::Array(items) => {
+                line(out, b'*', &items.len().to_string());
+                items.iter().for_each(|item| item.write_resp2(out));
+            }
+            Self::Map(pairs) | Self::Pairs(pairs) => {
+                line(out, b'*', &(pairs.len() * 2).to_string());
+                for (key, value) in pairs {
+                    key.write_resp2(out);
+                    value.write_resp2(out);
+                }
+            }
+        }
+    }
+}
+
+impl From<&Error> for Reply {
+    fn from(error: &Error) -> Self {
+        Self::Error(error.reply_line())
+    }
+}
+
+fn line(out: &mut Vec<u8>, kind: u8, text: &str) {
+    out.push(kind);
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    line(out, b'$', &bytes.len().to_string());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,184 @@
+//! Chapter: strings.
+
+use super::args::{self, Args, Options};
+use super::reply::Reply;
+use crate::error::{Error, Result};
+use crate::keyspace::work::Work;
+use crate::ops::string::{self, Set, SetIf};
+use crate::options::{Condition, Deadline};
+use crate::value::Kind;
+
+const PLAIN: Set<'static> =
+    Set { condition: SetIf::Plain(Condition::Always), deadline: Deadline::Clear, get: false };
+
+pub(super) fn get(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::get(work, args[1]).map(Reply::bulk_or_null)
+}
+
+pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut how = PLAIN;
+    let mut conditions = 0;
+    let mut deadlines = 0;
+    let mut options = Options::new(&args[3..]);
+    while let Some(option) = options.next() {
+        match &option[..] {
+            "NX" => {
+                how.condition = SetIf::Plain(Condition::IfAbsent);
+                conditions += 1;
+            }
+            "XX" => {
+                how.condition = SetIf::Plain(Condition::IfPresent);
+                conditions += 1;
+            }
+            "IFEQ" => {
+                how.condition = SetIf::Equals(options.value()?);
+                conditions += 1;
+            }
+            "IFNE" => {
+                how.condition = SetIf::Differs(options.value()?);
+                conditions += 1;
+            }
+            "GET" => how.get = true,
+            "KEEPTTL" => {
+                how.deadline = Deadline::Keep;
+                deadlines += 1;
+            }
+            "EX" | "PX" | "EXAT" | "PXAT" if deadlines > 0 => return Err(Error::syntax()),
+            other => {
+                let deadline = args::deadline(other, &mut options, "set")?;
+                how.deadline = deadline.ok_or_else(Error::syntax)?;
+                deadlines += 1;
+            }
+        }
+    }
+    if conditions > 1 || deadlines > 1 {
+        return Err(Error::syntax());
+    }
+    let done = string::set(work, args[1], args[2], how)?;
+    Ok(if how.get {
+        Reply::bulk_or_null(done.previous)
+    } else if done.written {
+        Reply::OK
+    } else {
+        Reply::Null
+    })
+}
+
+pub(super) fn getset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let done = string::set(work, args[1], args[2], Set { get: true, ..PLAIN })?;
+    Ok(Reply::bulk_or_null(done.previous))
+}
+
+pub(super) fn getdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::get_del(work, args[1]).map(Reply::bulk_or_null)
+}
+
+pub(super) fn getex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut deadline = None;
+    let mut options = Options::new(&args[2..]);
+    while let Some(option) = options.next() {
+        let found = match &option[..] {
+            _ if deadline.is_some() => return Err(Error::syntax()),
+            "PERSIST" => Deadline::Clear,
+            other => {
+                args::deadline(other, &mut options, "getex")?.ok_or_else(Error::syntax)?
+            }
+        };
+        deadline = Some(found);
+    }
+    string::get_ex(work, args[1], deadline).map(Reply::bulk_or_null)
+}
+
+pub(super) fn setnx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let how = Set { condition: SetIf::Plain(Condition::IfAbsent), ..PLAIN };
+    string::set(work, args[1], args[2], how).map(|done| Reply::flag(done.written))
+}
+
+pub(super) fn setex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let deadline = args::positive_span(args::int(args[2])?, true, true, "setex")?;
+    string::set(work, args[1], args[3], Set { deadline, ..PLAIN }).map(|_| Reply::OK)
+}
+
+pub(super) fn psetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let deadline = args::positive_span(args::int(args[2])?, false, true, "psetex")?;
+    string::set(work, args[1], args[3], Set { deadline, ..PLAIN }).map(|_| Reply::OK)
+}
+
+pub(super) fn mget(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.prefetch_strings(&args[1..])?;
+    let get = |key: &&[u8]| match work.kind(key)? {
+        Some(Kind::String) => string::get(work, key).map(Reply::bulk_or_null),
+        _ => Ok(Reply::Null),
+    };
+    args[1..].iter().map(get).collect::<Result<_>>().map(Reply::Array)
+}
+
+fn check_pairs(args: &Args<'_>, command: &str) -> Result<()> {
+    if args.len().is_multiple_of(2) {
+        let text = format!("ERR wrong number of arguments for '{command}' command");
+        return Err(Error::refused_with(text));
+    }
+    Ok(())
+}
+
+pub(super) fn mset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    check_pairs(args, "mset")?;
+    for pair in args[1..].chunks_exact(2) {
+        string::set(work, pair[0], pair[1], PLAIN)?;
+    }
+    Ok(Reply::OK)
+}
+
+pub(super) fn msetnx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    check_pairs(args, "msetnx")?;
+    for pair in args[1..].chunks_exact(2) {
+        if work.entry(pair[0])?.is_some() {
+            return Ok(Reply::Int(0));
+        }
+    }
+    mset(work, args).map(|_| Reply::Int(1))
+}
+
+pub(super) fn append(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::append(work, args[1], args[2]).map(Reply::count)
+}
+
+pub(super) fn strlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::len(work, args[1]).map(Reply::count)
+}
+
+pub(super) fn getrange(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let (start, end) = (args::int(args[2])?, args::int(args[3])?);
+    string::range(work, args[1], start, end).map(Reply::bulk)
+}
+
+pub(super) fn setrange(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let offset = args::int(args[2])?;
+    string::set_range(work, args[1], offset, args[3]).map(Reply::count)
+}
+
+pub(super) fn incr(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::incr_by(work, args[1], 1).map(Reply::Int)
+}
+
+pub(super) fn decr(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::incr_by(work, args[1], -1).map(Reply::Int)
+}
+
+pub(super) fn incrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    string::incr_by(work, args[1], args::int(args[2])?).map(Reply::Int)
+}
+
+pub(super) fn decrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let change = args::int(args[2])?;
+    let change =
+        change.checked_neg().ok_or_else(|| Error::refused("ERR decrement would overflow"))?;
+    string::incr_by(work, args[1], change).map(Reply::Int)
+}
+
+pub(super) fn incrbyfloat(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    // Redis looks at the stored value's type first, then at the argument.
+    work.expect_kind(args[1], Kind::String)?;
+    args::float(args[2])?;
+    string::incr_by_float(work, args[1], args[2]).map(Reply::bulk)
+}

@@ -1,0 +1,88 @@
+//! One slice of the hash space: its keys, deadlines, watchers and counts, all under one lock.
+//!
+//! Invariant: `used` is the sum of `counted` over the shard's entries.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::entry::{Entry, Slot};
+use super::expiry::Expiry;
+use super::table::{Hashers, Probe, Table};
+use crate::stats::ShardStats;
+use crate::storage::{TimerId, Timestamp};
+
+/// See the module documentation.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) table: Table<Box<Entry>>,
+    pub(crate) expiry: Expiry,
+    /// The armed timer of this shard and when it fires.
+    pub(crate) timer: Option<(Timestamp, TimerId)>,
+    pub(crate) watched: HashMap<Box<[u8]>, Watched, ahash::RandomState>,
+    /// Bytes of keys and hot values.
+    pub(crate) used: usize,
+    /// The part of `used` that the engine's total knows.
+    pub(crate) reported: usize,
+    /// Segment of the table the CLOCK hand looks at next.
+    pub(crate) hand: usize,
+    pub(crate) stats: ShardStats,
+}
+
+/// A key that sessions watch.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    pub(crate) sessions: usize,
+    /// Raised by every change of the key.
+    pub(crate) version: u64,
+}
+
+impl Shard {
+    pub(crate) fn new(hashers: Arc<Hashers>, shard_bits: u32) -> Self {
+        Self {
+            table: Table::new(hashers, shard_bits),
+            expiry: Expiry::default(),
+            timer: None,
+            watched: HashMap::default(),
+            used: 0,
+            reported: 0,
+            hand: 0,
+            stats: ShardStats::default(),
+        }
+    }
+
+    /// The key if it exists and is not overdue.
+    pub(crate) fn live(&self, probe: Probe, key: &[u8], now: u64) -> Option<&Entry> {
+        self.table.find(probe, key).map(|entry| &**entry).filter(|entry| !entry.slot.is_expired(now))
+    }
+
+    /// As [`Shard::live`], mutable.
+    pub(crate) fn live_mut(&mut self, probe: Probe, key: &[u8], now: u64) -> Option<&mut Entry> {
+        self.table
+            .find_mut(probe, key)
+            .map(|entry| &mut **entry)
+            .filter(|entry| !entry.slot.is_expired(now))
+    }
+
+    /// Brings the byte count of one key up to date.
+    pub(crate) fn recount(&mut self, probe: Probe, key: &[u8]) {
+        if let Some(entry) = self.table.find_mut(probe, key) {
+            let memory = entry.memory();
+            self.used = self.used + memory - entry.slot.counted;
+            entry.slot.counted = memory;
+        }
+    }
+
+    /// Takes the bytes of a slot that left the table out of the count.
+    pub(crate) fn discount(&mut self, slot: &Slot) {
+        self.used -= slot.counted;
+    }
+
+    /// Tells watchers that a key changed.
+    pub(crate) fn changed(&mut self, key: &[u8]) {
+        if !self.watched.is_empty()
+            && let Some(watched) = self.watched.get_mut(key)
+        {
+            watched.version += 1;
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Commands on keys whatever they hold: existence, deadlines, names, iteration.
+
+use bytes::Bytes;
+
+use super::check_size;
+use crate::error::{Error, Result};
+use crate::glob;
+use crate::keyspace::entry::Entry;
+use crate::keyspace::work::Work;
+use crate::value::{Kind, Object};
+
+/// When EXPIRE takes place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExpireIf {
+    pub(crate) absent: bool,
+    pub(crate) present: bool,
+    pub(crate) greater: bool,
+    pub(crate) less: bool,
+}
+
+/// Sets a deadline; whether that happened. A deadline that has passed removes the key.
+pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf) -> Result<bool> {
+    let Some(entry) = work.entry(key)? else { return Ok(false) };
+    let present = entry.slot.expire_at;
+    let present = (present != 0).then(|| i64::try_from(present).unwrap_or(i64::MAX));
+    let refused = (when.absent && present.is_some())
+        || (when.present && present.is_none())
+        // No deadline counts as one that never comes.
+        || (when.greater && present.is_none_or(|present| at <= present))
+        || (when.less && present.is_some_and(|present| at >= present));
+    if refused {
+        return Ok(false);
+    }
+    match u64::try_from(at) {
+        Ok(at) if at > work.now => work.set_expire_at(key, at)?,
+        _ => {
+            work.remove(key)?;
+        }
+    }
+    Ok(true)
+}
+
+/// Removes the deadline; whether there was one.
+pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
+    let volatile = work.entry(key)?.is_some_and(|entry| entry.slot.expire_at != 0);
+    if volatile {
+        work.set_expire_at(key, 0)?;
+    }
+    Ok(volatile)
+}
+
+/// The value as a new object, for another key.
+fn duplicate(work: &mut Work<'_>, key: &[u8]) -> Result<Option<(Object, u64, bool)>> {
+    let hashers = work.engine.hashers.clone();
+    let Some(object) = work.object(key)? else { return Ok(None) };
+    let kind = object.kind();
+    let copy = Object::decode(kind, &hashers, &object.encode());
+    let copy = copy.expect("a value's own encoding decodes");
+    let entry = work.entry(key)?.expect("the value was just read");
+    Ok(Some((copy, entry.slot.expire_at, entry.slot.raw)))
+}
+
+/// Renames, replacing what `to` held; `false` if `only_if_absent` and `to` exists.
+pub(crate) fn rename(
+    work: &mut Work<'_>,
+    from: &[u8],
+    to: &[u8],
+    only_if_absent: bool,
+) -> Result<bool> {
+    check_size(to)?;
+    if work.entry(from)?.is_none() {
+        return Err(Error::NoSuchKey);
+    }
+    if only_if_absent && work.entry(to)?.is_some() {
+        return Ok(false);
+    }
+    if from == to {
+        return Ok(true);
+    }
+    let (object, expire_at, raw) = duplicate(work, from)?.ok_or(Error::NoSuchKey)?;
+    work.remove(from)?;
+    put_copy(work, to, object, expire_at, raw)?;
+    Ok(true)
+}
+
+/// Copies value and deadline; `false` if the source is missing or the target exists.
+pub(crate) fn copy(work: &mut Work<'_>, from: &[u8], to: &[u8], replace: bool) -> Result<bool> {
+    check_size(to)?;
+    if from == to {
+        return Err(Error::refused("ERR source and destination objects are the same"));
+    }
+    if work.entry(from)?.is_none() || (!replace && work.entry(to)?.is_some()) {
+        return Ok(false);
+    }
+    let Some((object, expire_at, raw)) = duplicate(work, from)? else { return Ok(false) };
+    put_copy(work, to, object, expire_at, raw)?;
+    Ok(true)
+}
+
+fn put_copy(
+    work: &mut Work<'_>,
+    to: &[u8],
+    object: Object,
+    expire_at: u64,
+    raw: bool,
+) -> Result<()> {
+    if raw { work.put_raw(to, object, expire_at) } else { work.put(to, object, expire_at) }
+}
+
+/// The name `OBJECT ENCODING` replies.
+pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'static str>> {
+    const EMBEDDED_BYTES_MAX: usize = 44;
+    if work.object(key)?.is_none() {
+        return Ok(None);
+    }
+    let raw = work.entry(key)?.is_some_and(|entry| entry.slot.raw);
+    Ok(work.object(key)?.map(|object| match object {
+        Object::Bytes(_) | Object::Int(_) if raw => "raw",
+        Object::Int(_) => "int",
+        Object::Bytes(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
+        Object::Bytes(_) => "raw",
+        Object::Hash(hash) if hash.is_packed() => "listpack",
+        Object::Hash(_) => "hashtable",
+        Object::Zset(zset) if zset.is_small() => "listpack",
+        Object::Zset(_) => "skiplist",
+        Object::Cold { .. } => unreachable!("the value was just read"),
+    }))
+}
+
+/// Number of keys, overdue ones included until they are cleaned up.
+pub(crate) fn count(work: &mut Work<'_>) -> Result<usize> {
+    (0..work.engine.shards.len()).try_fold(0, |sum, index| Ok(sum + work.shard(index)?.table.len()))
+}
+
+/// All live keys that match.
+pub(crate) fn matching(work: &mut Work<'_>, pattern: &[u8]) -> Result<Vec<Bytes>> {
+    let now = work.now;
+    let mut found = Vec::new();
+    for index in 0..work.engine.shards.len() {
+        let shard = work.shard(index)?;
+        for entry in shard.table.iter() {
+            if !entry.slot.is_expired(now) && glob::matches(pattern, &entry.key) {
+                found.push(Bytes::copy_from_slice(&entry.key));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Some live key.
+pub(crate) fn random(work: &mut Work<'_>) -> Result<Option<Bytes>> {
+    /// Picks before the overdue keys of a shard are stepped over one by one.
+    const TRIES: usize = 16;
+    let now = work.now;
+    let shards = work.engine.shards.len();
+    let start = usize::try_from(work.engine.mount.random() % shards as u64).unwrap_or(0);
+    for step in 0..shards {
+        let index = (start + step) % shards;
+        let mount = work.engine.mount.clone();
+        let table = &work.shard(index)?.table;
+        let live = |entry: &&Box<Entry>| !entry.slot.is_expired(now);
+        let picked = (0..TRIES).find_map(|_| table.pick(mount.random()).filter(live));
+        if let Some(entry) = picked.or_else(|| table.iter().find(live)) {
+            return Ok(Some(Bytes::copy_from_slice(&entry.key)));
+        }
+    }
+    Ok(None)
+}
+
+/// What a scan step returns.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// Where the next step starts; 0 after the last.
+    pub(crate) cursor: u64,
+    pub(crate) keys: Vec<Bytes>,
+}
+
+/// One scan step over about `count` keys from `cursor`, filtered afterwards.
+pub(crate) fn scan(
+    work: &mut Work<'_>,
+    cursor: u64,
+    count: usize,
+    keep: impl Fn(&[u8], Kind) -> bool,
+) -> Result<Page> {
+    let now = work.now;
+    let shards = work.engine.shards.len();
+    let mut page = Page::default();
+    let mut visited = 0;
+    let mut index = work.engine.shard_of(cursor);
+    let mut from = cursor;
+    loop {
+        let shard = work.shard(index)?;
+        let next = shard.table.scan(from, count - visited, |entry| {
+            visited += 1;
+            if !entry.slot.is_expired(now) && keep(&entry.key, entry.slot.object.kind()) {
+                page.keys.push(Bytes::copy_from_slice(&entry.key));
+            }
+        });
+        if let Some(next) = next {
+            page.cursor = next;
+            return Ok(page);
+        }
+        index += 1;
+        if index == shards {
+            return Ok(page);
+        }
+        from = work.engine.shard_start(index);
+        if visited >= count {
+            page.cursor = from;
+            return Ok(page);
+        }
+    }
+}

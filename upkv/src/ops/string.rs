@@ -1,0 +1,246 @@
+//! Strings and counters.
+
+use bytes::Bytes;
+
+use super::{absolute, check_size};
+use crate::error::{Error, Result};
+use crate::keyspace::work::Work;
+use crate::number::{self, DecimalError};
+use crate::options::{Condition, Deadline};
+use crate::value::{Kind, Object, STRING_BYTES_MAX};
+
+/// What a SET asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Set<'c> {
+    pub(crate) condition: SetIf<'c>,
+    pub(crate) deadline: Deadline,
+    /// Whether the old value is wanted; it must then be a string.
+    pub(crate) get: bool,
+}
+
+/// The condition of a SET, including those only the command offers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SetIf<'c> {
+    Plain(Condition),
+    /// The key holds exactly these bytes.
+    Equals(&'c [u8]),
+    /// The key is missing or holds other bytes.
+    Differs(&'c [u8]),
+}
+
+/// What a SET did.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) written: bool,
+    pub(crate) previous: Option<Bytes>,
+}
+
+/// The string at `key`.
+pub(crate) fn get(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Bytes>> {
+    work.expect_kind(key, Kind::String)?;
+    match work.object(key)? {
+        None => Ok(None),
+        Some(object) => object.string_bytes().map(Some).ok_or(Error::WrongType),
+    }
+}
+
+pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -> Result<Written> {
+    check_size(key)?;
+    check_size(value)?;
+    let expire_at = absolute(how.deadline, work.now, expire_at(work, key)?, "set")?;
+    let compares = matches!(how.condition, SetIf::Equals(_) | SetIf::Differs(_));
+    let previous = if how.get || compares { get(work, key)? } else { None };
+    let met = match how.condition {
+        SetIf::Plain(Condition::Always) => true,
+        SetIf::Plain(Condition::IfAbsent) => work.entry(key)?.is_none(),
+        SetIf::Plain(Condition::IfPresent) => work.entry(key)?.is_some(),
+        SetIf::Equals(expected) => previous.as_deref() == Some(expected),
+        SetIf::Differs(unwanted) => previous.as_deref() != Some(unwanted),
+    };
+    if met {
+        put_or_expire(work, key, Object::string(value), expire_at)?;
+    }
+    Ok(Written { written: met, previous })
+}
+
+/// Sets a value whose deadline may have passed already; then the key is gone.
+fn put_or_expire(work: &mut Work<'_>, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
+    if expire_at != 0 && expire_at <= work.now {
+        work.remove(key).map(drop)
+    } else {
+        work.put(key, object, expire_at)
+    }
+}
+
+/// The deadline of a live key; 0 without one.
+pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8]) -> Result<u64> {
+    Ok(work.entry(key)?.map_or(0, |entry| entry.slot.expire_at))
+}
+
+/// Reads and removes.
+pub(crate) fn get_del(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Bytes>> {
+    let value = get(work, key)?;
+    if value.is_some() {
+        work.remove(key)?;
+    }
+    Ok(value)
+}
+
+/// Reads and changes the deadline: `None` leaves it.
+pub(crate) fn get_ex(
+    work: &mut Work<'_>,
+    key: &[u8],
+    deadline: Option<Deadline>,
+) -> Result<Option<Bytes>> {
+    let now = work.now;
+    let at = deadline.map(|deadline| absolute(deadline, now, 0, "getex")).transpose()?;
+    let value = get(work, key)?;
+    if let (Some(_), Some(at)) = (&value, at) {
+        if at != 0 && at <= now {
+            work.remove(key)?;
+        } else {
+            work.set_expire_at(key, at)?;
+        }
+    }
+    Ok(value)
+}
+
+/// The integer at `key`, 0 if it is missing.
+fn integer(work: &mut Work<'_>, key: &[u8]) -> Result<i64> {
+    work.expect_kind(key, Kind::String)?;
+    match work.object(key)? {
+        None => Ok(0),
+        Some(Object::Int(value)) => Ok(*value),
+        Some(_) => Err(Error::NotInteger),
+    }
+}
+
+pub(crate) fn incr_by(work: &mut Work<'_>, key: &[u8], change: i64) -> Result<i64> {
+    check_size(key)?;
+    let value = integer(work, key)?.checked_add(change).ok_or(Error::Overflow)?;
+    let expire_at = expire_at(work, key)?;
+    work.put(key, Object::Int(value), expire_at)?;
+    Ok(value)
+}
+
+/// Adds a decimal text; the new text.
+pub(crate) fn incr_by_float(work: &mut Work<'_>, key: &[u8], change: &[u8]) -> Result<Bytes> {
+    check_size(key)?;
+    let value = get(work, key)?.unwrap_or_else(|| Bytes::from_static(b"0"));
+    if number::parse_f64(&value).is_none() {
+        return Err(Error::NotFloat);
+    }
+    let sum = number::decimal_add(&value, change).map_err(|error| match error {
+        DecimalError::NotAFloat => Error::NotFloat,
+        DecimalError::NotFinite => Error::refused("ERR increment would produce NaN or Infinity"),
+    })?;
+    let sum = Bytes::from(sum.into_bytes());
+    let expire_at = expire_at(work, key)?;
+    work.put(key, Object::string(&sum), expire_at)?;
+    Ok(sum)
+}
+
+/// Appends; the new length.
+pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<usize> {
+    check_size(key)?;
+    let Some(value) = get(work, key)? else {
+        check_size(suffix)?;
+        work.put(key, Object::string(suffix), 0)?;
+        return Ok(suffix.len());
+    };
+    let len = value.len().saturating_add(suffix.len());
+    if len > STRING_BYTES_MAX {
+        return Err(Error::TooLarge);
+    }
+    let expire_at = expire_at(work, key)?;
+    let joined = [&value[..], suffix].concat();
+    work.put_raw(key, edited(joined), expire_at)?;
+    Ok(len)
+}
+
+/// Bytes that were edited in place; still an integer where they read as one, so that INCR works.
+fn edited(bytes: Vec<u8>) -> Object {
+    match number::parse_i64(&bytes) {
+        Some(value) => Object::Int(value),
+        None => Object::Bytes(Bytes::from(bytes)),
+    }
+}
+
+pub(crate) fn len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
+    work.expect_kind(key, Kind::String)?;
+    let Some(entry) = work.entry(key)? else { return Ok(0) };
+    Ok(match &entry.slot.object {
+        Object::Cold { len, .. } => *len as usize,
+        object => object.string_bytes().map_or(0, |bytes| bytes.len()),
+    })
+}
+
+/// The bytes from `start` to `end` inclusive; negative positions count from the end.
+pub(crate) fn range(work: &mut Work<'_>, key: &[u8], start: i64, end: i64) -> Result<Bytes> {
+    let Some(value) = get(work, key)? else { return Ok(Bytes::new()) };
+    Ok(clamp_range(value.len(), start, end).map_or(Bytes::new(), |range| value.slice(range)))
+}
+
+/// The part of `0..len` that an inclusive range with negative positions covers, if any.
+fn clamp_range(len: usize, start: i64, end: i64) -> Option<std::ops::Range<usize>> {
+    if start < 0 && end < 0 && start > end {
+        return None;
+    }
+    let len = i64::try_from(len).ok()?;
+    let from_end = |at: i64| if at < 0 { at.saturating_add(len).max(0) } else { at };
+    let (start, end) = (from_end(start), from_end(end).min(len - 1));
+    if start > end || len == 0 {
+        return None;
+    }
+    Some(usize::try_from(start).ok()?..usize::try_from(end).ok()? + 1)
+}
+
+/// Overwrites from `offset` on, padding with zero bytes; the new length.
+pub(crate) fn set_range(
+    work: &mut Work<'_>,
+    key: &[u8],
+    offset: i64,
+    bytes: &[u8],
+) -> Result<usize> {
+    check_size(key)?;
+    let offset =
+        usize::try_from(offset).map_err(|_| Error::refused("ERR offset is out of range"))?;
+    let value = get(work, key)?;
+    if bytes.is_empty() {
+        return Ok(value.map_or(0, |value| value.len()));
+    }
+    let end = offset.checked_add(bytes.len()).filter(|end| *end <= STRING_BYTES_MAX);
+    let end = end.ok_or(Error::TooLarge)?;
+    let mut content = value.map_or_else(Vec::new, |value| value.to_vec());
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[offset..end].copy_from_slice(bytes);
+    let len = content.len();
+    let expire_at = expire_at(work, key)?;
+    work.put_raw(key, edited(content), expire_at)?;
+    Ok(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clamp_range;
+
+    #[test]
+    fn ranges_clamp_as_in_redis() {
+        for (start, end, expected) in [
+            (0, -1, Some(0..5)),
+            (1, 2, Some(1..3)),
+            (-3, -1, Some(2..5)),
+            (-1, -3, None),
+            (-100, 2, Some(0..3)),
+            (-100, -50, Some(0..1)),
+            (3, 100, Some(3..5)),
+            (5, 10, None),
+            (i64::MIN, i64::MAX, Some(0..5)),
+        ] {
+            assert_eq!(clamp_range(5, start, end), expected, "{start} {end}");
+        }
+        assert_eq!(clamp_range(0, 0, -1), None);
+    }
+}

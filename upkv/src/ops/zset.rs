@@ -1,0 +1,350 @@
+//! Sorted sets: changes, intervals, and set algebra.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::check_size;
+use crate::error::{Error, Result};
+use crate::keyspace::work::Work;
+use crate::value::zset::{LexBound, ScoreBound, Zset};
+use crate::value::{Kind, Object};
+
+/// A member that left its set, with the score it had.
+pub(crate) type Scored = (Bytes, f64);
+
+/// Conditions of ZADD.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AddIf {
+    pub(crate) absent: bool,
+    pub(crate) present: bool,
+    pub(crate) greater: bool,
+    pub(crate) less: bool,
+}
+
+/// What ZADD did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) added: usize,
+    pub(crate) changed: usize,
+}
+
+/// Whether a member with score `present` may get `score`.
+fn allows(when: AddIf, present: Option<f64>, score: f64) -> bool {
+    match present {
+        None => !when.present,
+        Some(present) => {
+            !(when.absent
+                || (when.greater && score <= present)
+                || (when.less && score >= present))
+        }
+    }
+}
+
+/// Adds or updates members.
+pub(crate) fn add(
+    work: &mut Work<'_>,
+    key: &[u8],
+    when: AddIf,
+    items: &[(f64, &[u8])],
+) -> Result<Added> {
+    check_size(key)?;
+    for (score, member) in items {
+        check_size(member)?;
+        check_score(*score)?;
+    }
+    let mut done = Added::default();
+    if items.is_empty() {
+        return Ok(done);
+    }
+    let Some(mut edit) = work.edit_zset(key, !when.present)? else { return Ok(done) };
+    for (score, member) in items {
+        let present = edit.score(member);
+        if !allows(when, present, *score) {
+            continue;
+        }
+        match present {
+            None => done.added += 1,
+            // -0 and 0 are one score.
+            Some(present) if present != *score => done.changed += 1,
+            Some(_) => continue,
+        }
+        edit.set(member, *score);
+    }
+    Ok(done)
+}
+
+fn check_score(score: f64) -> Result<()> {
+    if score.is_nan() { Err(Error::NotFloat) } else { Ok(()) }
+}
+
+/// Adds to a member's score; the sum, or `None` if the conditions forbid it.
+pub(crate) fn incr(
+    work: &mut Work<'_>,
+    key: &[u8],
+    when: AddIf,
+    change: f64,
+    member: &[u8],
+) -> Result<Option<f64>> {
+    check_size(key)?;
+    check_size(member)?;
+    check_score(change)?;
+    let present = work.zset(key)?.and_then(|zset| zset.score(member));
+    let sum = present.unwrap_or(0.0) + change;
+    if sum.is_nan() {
+        return Err(Error::refused("ERR resulting score is not a number (NaN)"));
+    }
+    if !allows(when, present, sum) {
+        return Ok(None);
+    }
+    if let Some(mut edit) = work.edit_zset(key, true)? {
+        edit.set(member, sum);
+    }
+    Ok(Some(sum))
+}
+
+/// Removes members; the number that existed.
+pub(crate) fn remove<'m>(
+    work: &mut Work<'_>,
+    key: &[u8],
+    members: impl IntoIterator<Item = &'m [u8]>,
+) -> Result<usize> {
+    let Some(mut edit) = work.edit_zset(key, false)? else { return Ok(0) };
+    let removed = members.into_iter().filter(|member| edit.remove(member)).count();
+    if removed > 0 {
+        work.drop_if_empty(key)?;
+    }
+    Ok(removed)
+}
+
+/// Removes and returns the members with ranks that `ranks` picks, lowest first.
+pub(crate) fn take_range(
+    work: &mut Work<'_>,
+    key: &[u8],
+    ranks: impl Fn(&Zset) -> Range<usize>,
+) -> Result<Vec<Scored>> {
+    let Some(mut edit) = work.edit_zset(key, false)? else { return Ok(Vec::new()) };
+    let taken = collect(&edit, ranks(&edit), false);
+    for (member, _) in &taken {
+        edit.remove(member);
+    }
+    if !taken.is_empty() {
+        work.drop_if_empty(key)?;
+    }
+    Ok(taken)
+}
+
+/// Removes and returns up to `count` members from one end, nearest to that end first.
+pub(crate) fn pop(
+    work: &mut Work<'_>,
+    key: &[u8],
+    count: usize,
+    highest: bool,
+) -> Result<Vec<Scored>> {
+    let mut taken = take_range(work, key, |zset| {
+        let len = zset.len();
+        if highest { len.saturating_sub(count)..len } else { 0..count.min(len) }
+    })?;
+    if highest {
+        taken.reverse();
+    }
+    Ok(taken)
+}
+
+/// A way to name an interval of a sorted set.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum By {
+    /// First and last rank, negative from the end.
+    Rank(i64, i64),
+    Score(ScoreBound, ScoreBound),
+    Lex(LexBound, LexBound),
+}
+
+/// An interval, its direction and a portion of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Interval {
+    /// Bounds from low to high; ranks count from the end where reading starts.
+    pub(crate) by: By,
+    pub(crate) reverse: bool,
+    /// Items to skip, and how many to take; a negative skip takes nothing, a negative take everything.
+    pub(crate) limit: Option<(i64, i64)>,
+}
+
+impl Interval {
+    /// Ranks, lowest score first, that the interval covers.
+    pub(crate) fn ranks(&self, zset: &Zset) -> Range<usize> {
+        let len = zset.len();
+        let ranks = match &self.by {
+            By::Rank(start, end) => {
+                let ranks = clamp_ranks(len, *start, *end);
+                if self.reverse { len - ranks.end..len - ranks.start } else { ranks }
+            }
+            By::Score(min, max) => zset.ranks_by_score(*min, *max),
+            By::Lex(min, max) => zset.ranks_by_lex(min, max),
+        };
+        let Some((skip, take)) = self.limit else { return ranks };
+        let Ok(skip) = usize::try_from(skip) else { return 0..0 };
+        let take = usize::try_from(take).unwrap_or(usize::MAX);
+        if self.reverse {
+            let end = ranks.end.saturating_sub(skip).max(ranks.start);
+            end.saturating_sub(take).max(ranks.start)..end
+        } else {
+            let start = ranks.start.saturating_add(skip).min(ranks.end);
+            start..start.saturating_add(take).min(ranks.end)
+        }
+    }
+
+    /// The members in reading order.
+    pub(crate) fn read(&self, work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Scored>> {
+        let zset = work.zset(key)?;
+        Ok(zset.map_or_else(Vec::new, |zset| collect(zset, self.ranks(zset), self.reverse)))
+    }
+}
+
+fn clamp_ranks(len: usize, start: i64, end: i64) -> Range<usize> {
+    let Ok(len) = i64::try_from(len) else { return 0..0 };
+    let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
+    let (start, end) = (from_end(start).max(0), from_end(end).min(len - 1));
+    match (usize::try_from(start), usize::try_from(end)) {
+        (Ok(start), Ok(end)) if start <= end => start..end + 1,
+        _ => 0..0,
+    }
+}
+
+fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
+    let items = zset.iter(ranks);
+    let copy = |item: &crate::value::zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
+    if reverse { items.rev().map(copy).collect() } else { items.map(copy).collect() }
+}
+
+/// Replaces `key` by a sorted set of these members, or removes it when there are none.
+pub(crate) fn store(work: &mut Work<'_>, key: &[u8], items: &[Scored]) -> Result<()> {
+    check_size(key)?;
+    if items.is_empty() {
+        return work.remove(key).map(drop);
+    }
+    let mut zset = Zset::new(work.engine.hashers.clone());
+    for (member, score) in items {
+        zset.set(member, *score);
+    }
+    work.put(key, Object::Zset(Box::new(zset)), 0)
+}
+
+/// How the scores of a member in several sets become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Aggregate {
+    #[default]
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn join(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Sum => {
+                let sum = a + b;
+                // inf + -inf counts as 0 here, as in Redis.
+                if sum.is_nan() { 0.0 } else { sum }
+            }
+            Self::Min => a.min(b),
+            Self::Max => a.max(b),
+        }
+    }
+}
+
+/// Which members of several sets are in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algebra {
+    Union,
+    Inter,
+    Diff,
+}
+
+/// Union, intersection or difference, ordered by score and member.
+pub(crate) fn combine(
+    work: &mut Work<'_>,
+    algebra: Algebra,
+    keys: &[&[u8]],
+    weights: &[f64],
+    aggregate: Aggregate,
+) -> Result<Vec<Scored>> {
+    // Every key's type is checked, also those after a missing one.
+    for key in keys {
+        work.expect_kind(key, Kind::Zset)?;
+    }
+    let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
+    for (at, key) in keys.iter().enumerate() {
+        let weight = weights.get(at).copied().unwrap_or(1.0);
+        let members = work.zset(key)?.map(|zset| collect(zset, 0..usize::MAX, false));
+        for (member, score) in members.unwrap_or_default() {
+            let weighted = score * weight;
+            let weighted = if weighted.is_nan() { 0.0 } else { weighted };
+            match found.get_mut(&member) {
+                Some((score, sets)) => {
+                    *score = aggregate.join(*score, weighted);
+                    *sets += 1;
+                }
+                None if at == 0 || algebra == Algebra::Union => {
+                    found.insert(member, (weighted, 1));
+                }
+                None => {}
+            }
+        }
+    }
+    let kept = |sets: usize| match algebra {
+        Algebra::Union => true,
+        Algebra::Inter => sets == keys.len(),
+        Algebra::Diff => sets == 1,
+    };
+    let mut result: Vec<Scored> = found
+        .into_iter()
+        .filter(|(_, (_, sets))| kept(*sets))
+        .map(|(member, (score, _))| (member, score))
+        .collect();
+    result.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::keyspace::table::Hashers;
+
+    fn letters() -> Zset {
+        let mut zset = Zset::new(Arc::new(Hashers::new(1)));
+        for (score, member) in [(1.0, "a"), (2.0, "b"), (3.0, "c"), (4.0, "d")] {
+            zset.set(member.as_bytes(), score);
+        }
+        zset
+    }
+
+    #[test]
+    fn intervals_pick_ranks() {
+        let zset = letters();
+        let rank = |start, end, reverse| {
+            Interval { by: By::Rank(start, end), reverse, limit: None }.ranks(&zset)
+        };
+        assert_eq!(rank(0, -1, false), 0..4);
+        assert_eq!(rank(0, 0, true), 3..4);
+        assert_eq!(rank(-2, -1, true), 0..2);
+        assert_eq!(rank(3, 1, false), 0..0);
+        assert_eq!(rank(i64::MIN, i64::MAX, false), 0..4);
+        let all = || {
+            let bound = |score| ScoreBound { score, exclusive: false };
+            By::Score(bound(f64::NEG_INFINITY), bound(f64::INFINITY))
+        };
+        let limited = |skip, take, reverse| {
+            Interval { by: all(), reverse, limit: Some((skip, take)) }.ranks(&zset)
+        };
+        assert_eq!(limited(1, 2, false), 1..3);
+        assert_eq!(limited(1, 2, true), 1..3);
+        assert_eq!(limited(0, 1, true), 3..4);
+        assert_eq!(limited(1, -1, true), 0..3);
+        assert_eq!(limited(-1, 5, false), 0..0);
+        assert_eq!(limited(9, 1, true), 0..0);
+    }
+}

@@ -1,0 +1,170 @@
+//! Settings of a database and of single writes.
+
+use std::time::Duration;
+
+use crate::storage::{Durability, Timestamp};
+
+/// Settings of a mounted database. Every field has a default.
+///
+/// # Examples
+///
+/// ```
+/// use upkv::{Db, DbOptions, Store};
+/// let store = Store::memory()?;
+/// let options = DbOptions::new().memory_limit_bytes(64 << 20);
+/// let db = Db::mount_with(&store, "cache", options)?;
+/// db.set("a", "1")?;
+/// # Ok::<(), upkv::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DbOptions {
+    pub(crate) memory_limit_bytes: Option<u64>,
+    pub(crate) max_memory_bytes: Option<u64>,
+    pub(crate) eviction: Eviction,
+    pub(crate) durability: Option<Durability>,
+    pub(crate) shards: Option<usize>,
+}
+
+/// What happens when a write would exceed `max_memory_bytes`; named as in Redis' `maxmemory-policy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Eviction {
+    /// Writes that may grow the data are refused with [`crate::Error::OutOfMemory`].
+    #[default]
+    NoEviction,
+}
+
+impl DbOptions {
+    /// The defaults: no memory limit, `Interval(1 s)`, `max(16, 32 x cores)` shards.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes of memory above which values are demoted: dropped from memory and read from the log when
+    /// they are needed again. Nothing is lost and no write is refused. Default: no limit.
+    ///
+    /// Keys, deadlines and values under 64 bytes always stay in memory.
+    #[must_use]
+    pub fn memory_limit_bytes(mut self, bytes: u64) -> Self {
+        self.memory_limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Bytes of memory above which the eviction policy applies, as Redis' `maxmemory`. Default: none.
+    #[must_use]
+    pub fn max_memory_bytes(mut self, bytes: u64) -> Self {
+        self.max_memory_bytes = Some(bytes);
+        self
+    }
+
+    /// What to do above `max_memory_bytes`. Default: [`Eviction::NoEviction`].
+    #[must_use]
+    pub fn eviction(mut self, policy: Eviction) -> Self {
+        self.eviction = policy;
+        self
+    }
+
+    /// What a write survives once it returns. Default: the store's level if it was given one, else
+    /// `Interval(1 s)`.
+    #[must_use]
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.durability = Some(level);
+        self
+    }
+
+    /// Number of independently locked slices of the key space, rounded up to a power of two between 1
+    /// and 4,096. Default: `max(16, 32 x cores)`.
+    #[must_use]
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = Some(count);
+        self
+    }
+}
+
+/// Conditions and deadline of one [`crate::Db::set_with`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use upkv::{Db, SetOptions, Store};
+/// let db = Db::mount(&Store::memory()?, "cache")?;
+/// let once = SetOptions::new().if_absent().expire_in(Duration::from_secs(60));
+/// assert!(db.set_with("otp:1", "9134", once)?);
+/// assert!(!db.set_with("otp:1", "0000", once)?);
+/// # Ok::<(), upkv::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetOptions {
+    pub(crate) condition: Condition,
+    pub(crate) deadline: Deadline,
+}
+
+/// When a SET takes place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Condition {
+    #[default]
+    Always,
+    IfAbsent,
+    IfPresent,
+}
+
+/// The deadline a SET leaves on its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    /// None; the one there was is dropped.
+    #[default]
+    Clear,
+    Keep,
+    /// After this many ms.
+    In(u64),
+    /// At this time, in ms since the Unix epoch.
+    At(u64),
+}
+
+impl SetOptions {
+    /// Sets always, with no deadline.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The key disappears after `span`, which is at least one millisecond (`EX`, `PX`).
+    #[must_use]
+    pub fn expire_in(mut self, span: Duration) -> Self {
+        self.deadline = Deadline::In(millis(span));
+        self
+    }
+
+    /// The key disappears at `deadline` (`EXAT`, `PXAT`); at once if that has passed.
+    #[must_use]
+    pub fn expire_at(mut self, deadline: Timestamp) -> Self {
+        self.deadline = Deadline::At(deadline.as_millis());
+        self
+    }
+
+    /// The key keeps the deadline it has (`KEEPTTL`).
+    #[must_use]
+    pub fn keep_ttl(mut self) -> Self {
+        self.deadline = Deadline::Keep;
+        self
+    }
+
+    /// Only if the key does not exist (`NX`).
+    #[must_use]
+    pub fn if_absent(mut self) -> Self {
+        self.condition = Condition::IfAbsent;
+        self
+    }
+
+    /// Only if the key exists (`XX`).
+    #[must_use]
+    pub fn if_present(mut self) -> Self {
+        self.condition = Condition::IfPresent;
+        self
+    }
+}
+
+/// A span in whole ms, rounded up so that a positive span is never zero.
+pub(crate) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,158 @@
+//! The index in a checkpoint: every key with the addresses of its records, no values.
+//!
+//! | field | bytes |
+//! |---|---|
+//! | version, shard bits | u8 = 1, u8 |
+//! | per shard: folded-up-to commit, bytes of entries | u64, u64 |
+//! | per entry: type, flags (1 deadline, 2 chain, 4 deadline record) | u8, u8 |
+//! | deadline if flag 1 | u64 |
+//! | key | varint length, bytes |
+//! | payload length, image address | u32, 3 x u32 |
+//! | if flag 4: address of the deadline record | 3 x u32 |
+//! | if flag 2: number of deltas, their addresses | u32, 3 x u32 each |
+//!
+//! Shards are written one after the other, each as of the moment it was locked; recovery skips, per
+//! shard, what that shard already holds. Invariant: `begin` is given the smallest of these numbers.
+
+use crate::keyspace::engine::Engine;
+use crate::keyspace::entry::{Entry, Home, Slot};
+use crate::keyspace::shard::Shard;
+use crate::persist::participant::AsOf;
+use crate::storage::{Address, CheckpointReader, CheckpointWriter, Error, Result, Seq};
+use crate::value::packed::{self, Walk};
+use crate::value::{Kind, Object};
+
+const VERSION: u8 = 1;
+const HAS_DEADLINE: u8 = 1;
+const HAS_CHAIN: u8 = 2;
+const HAS_DEADLINE_RECORD: u8 = 4;
+/// Most shards a checkpoint may have been written with, as a power of two.
+const BITS_MAX: u32 = 12;
+
+pub(crate) fn write(engine: &Engine, out: &mut CheckpointWriter<'_>) -> Result<()> {
+    for (index, shard) in engine.shards.iter().enumerate() {
+        let (seq, entries) = {
+            let shard = shard.lock();
+            // No commit of this shard can be appended while it is locked.
+            (engine.mount.last_seq(), encode_shard(&shard))
+        };
+        if index == 0 {
+            // Later shards are locked later, so the first number is the smallest.
+            out.begin(seq)?;
+            let bits = u8::try_from(engine.shard_bits).expect("at most 4,096 shards");
+            out.write(&[VERSION, bits])?;
+        }
+        out.write(&seq.to_le_bytes())?;
+        out.write(&(entries.len() as u64).to_le_bytes())?;
+        out.write(&entries)?;
+    }
+    Ok(())
+}
+
+fn encode_shard(shard: &Shard) -> Vec<u8> {
+    let mut out = Vec::new();
+    for entry in shard.table.iter() {
+        encode_entry(&mut out, entry);
+    }
+    out
+}
+
+fn encode_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let slot = &entry.slot;
+    let mut flags = 0;
+    flags |= if slot.expire_at == 0 { 0 } else { HAS_DEADLINE };
+    flags |= if slot.home.deltas().is_empty() { 0 } else { HAS_CHAIN };
+    flags |= slot.home.expiry().map_or(0, |_| HAS_DEADLINE_RECORD);
+    out.extend_from_slice(&[slot.object.kind() as u8, flags]);
+    if slot.expire_at != 0 {
+        out.extend_from_slice(&slot.expire_at.to_le_bytes());
+    }
+    packed::put(out, &entry.key);
+    out.extend_from_slice(&payload_len(slot).to_le_bytes());
+    put_address(out, slot.home.image());
+    if let Some(at) = slot.home.expiry() {
+        put_address(out, at);
+    }
+    if flags & HAS_CHAIN != 0 {
+        let count = u32::try_from(slot.home.deltas().len()).expect("chains are bounded by bytes");
+        out.extend_from_slice(&count.to_le_bytes());
+        slot.home.deltas().iter().for_each(|at| put_address(out, *at));
+    }
+}
+
+fn payload_len(slot: &Slot) -> u32 {
+    match &slot.object {
+        Object::Cold { len, .. } => *len,
+        Object::Bytes(bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        Object::Int(value) => u32::try_from(value.to_string().len()).unwrap_or(u32::MAX),
+        Object::Hash(_) | Object::Zset(_) => slot.home.image().len,
+    }
+}
+
+fn put_address(out: &mut Vec<u8>, at: Address) {
+    for part in [at.segment, at.offset, at.len] {
+        out.extend_from_slice(&part.to_le_bytes());
+    }
+}
+
+pub(crate) fn read(engine: &Engine, input: &mut CheckpointReader<'_>) -> Result<()> {
+    let damaged = || Error::corrupt("checkpoint", 0, "malformed key-value index");
+    let mut head = [0; 2];
+    input.read_exact(&mut head)?;
+    let bits = u32::from(head[1]);
+    if head[0] != VERSION || bits > BITS_MAX {
+        return Err(damaged());
+    }
+    let mut seqs: Vec<Seq> = Vec::new();
+    for _ in 0..1_usize << bits {
+        let mut fixed = [0; 16];
+        input.read_exact(&mut fixed)?;
+        let mut walk = Walk::new(&fixed);
+        let (seq, len) = walk.u64().zip(walk.u64()).ok_or_else(damaged)?;
+        seqs.push(seq);
+        let entries = input.take(usize::try_from(len).map_err(|_| damaged())?)?;
+        let mut walk = Walk::new(&entries);
+        while !walk.is_done() {
+            let entry = decode_entry(&mut walk).ok_or_else(damaged)?;
+            let probe = engine.hashers.probe(&entry.key);
+            let mut shard = engine.shards[engine.shard_of(probe.placement)].lock();
+            if shard.table.find(probe, &entry.key).is_some() {
+                return Err(damaged());
+            }
+            entry.slot.home.records().for_each(|at| engine.mount.retain(at));
+            shard.table.insert_new(probe, Box::new(entry));
+        }
+    }
+    *engine.as_of.lock() = AsOf { bits, seqs };
+    Ok(())
+}
+
+fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
+    let kind = Kind::from_u8(walk.u8()?)?;
+    let flags = walk.u8()?;
+    if flags & !(HAS_DEADLINE | HAS_CHAIN | HAS_DEADLINE_RECORD) != 0 {
+        return None;
+    }
+    let expire_at = if flags & HAS_DEADLINE != 0 { walk.u64()? } else { 0 };
+    let key = walk.bytes()?.into();
+    let len = walk.u32()?;
+    let mut home = Home::at(take_address(walk)?);
+    if home.is_none() {
+        return None;
+    }
+    if flags & HAS_DEADLINE_RECORD != 0 {
+        home.set_expiry(take_address(walk)?);
+    }
+    if flags & HAS_CHAIN != 0 {
+        for _ in 0..walk.u32()? {
+            home.push_delta(take_address(walk)?);
+        }
+    }
+    let mut slot = Slot::new(Object::Cold { kind, len }, expire_at);
+    slot.home = home;
+    Some(Entry { key, slot })
+}
+
+fn take_address(walk: &mut Walk<'_>) -> Option<Address> {
+    Some(Address { segment: walk.u32()?, offset: walk.u32()?, len: walk.u32()? })
+}

@@ -1,0 +1,268 @@
+//! The engine as the store sees it: recovery, relocation, timers, maintenance.
+//!
+//! Invariant: what `apply` and `restore` retain and release is exactly what live operation would have.
+
+use super::checkpoint;
+use super::record::{self, Body};
+use crate::keyspace::engine::Engine;
+use crate::keyspace::entry::{Entry, Home, Slot};
+use crate::keyspace::shard::Shard;
+use crate::keyspace::table::Probe;
+use crate::keyspace::work::{ColdRef, DEMOTE_BYTES_MIN};
+use crate::storage::{
+    Address, Budget, CheckpointReader, CheckpointWriter, Participant, Record, Result, Section, Seq,
+    Timestamp,
+};
+use crate::value::Object;
+
+/// Up to which commit each slice of the restored state is folded; the slices are those of the checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct AsOf {
+    pub(crate) bits: u32,
+    pub(crate) seqs: Vec<Seq>,
+}
+
+impl AsOf {
+    fn holds(&self, placement: u64, seq: Seq) -> bool {
+        let slice = if self.bits == 0 { 0 } else { (placement >> (64 - self.bits)) as usize };
+        self.seqs.get(slice).is_some_and(|as_of| seq <= *as_of)
+    }
+}
+
+impl Engine {
+    fn with_shard<R>(&self, probe: Probe, change: impl FnOnce(&mut Shard) -> R) -> R {
+        change(&mut self.shards[self.shard_of(probe.placement)].lock())
+    }
+
+    fn release_all(&self, home: &Home) {
+        home.records().for_each(|at| self.mount.release(at));
+    }
+
+    fn apply_record(&self, record: &Record<'_>, seq: Seq) -> Result<()> {
+        let body = Body::of(record)?;
+        if body == Body::Flush {
+            return self.apply_flush(seq);
+        }
+        let (Body::Image { key, .. }
+        | Body::Delta { key, .. }
+        | Body::Delete { key }
+        | Body::Expire { key, .. }) = body
+        else {
+            return Ok(());
+        };
+        let probe = self.hashers.probe(key);
+        if self.as_of.lock().holds(probe.placement, seq) {
+            return Ok(());
+        }
+        let at = record.address;
+        self.with_shard(probe, |shard| match body {
+            Body::Image { kind, expire_at, payload, .. } => {
+                let object = if payload.len() < DEMOTE_BYTES_MIN {
+                    let malformed = || record::damaged(record, "malformed value");
+                    Object::decode(kind, &self.hashers, payload).ok_or_else(malformed)?
+                } else {
+                    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                    Object::Cold { kind, len }
+                };
+                let mut slot = Slot::new(object, expire_at);
+                slot.home = Home::at(at);
+                self.mount.retain(at);
+                self.set_slot(shard, probe, key, slot);
+                Ok(())
+            }
+            Body::Delta { kind, changes, .. } => {
+                let found = shard.table.find_mut(probe, key);
+                let entry = found.filter(|entry| entry.slot.object.kind() == kind);
+                let entry = entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
+                if !entry.slot.object.is_cold() {
+                    let malformed = || record::damaged(record, "malformed change");
+                    entry.slot.object.replay(changes).ok_or_else(malformed)?;
+                }
+                entry.slot.home.push_delta(at);
+                self.mount.retain(at);
+                Ok(())
+            }
+            Body::Expire { expire_at, .. } => {
+                let found = shard.table.find_mut(probe, key);
+                let entry = found.ok_or_else(|| record::damaged(record, "deadline of a missing key"))?;
+                entry.slot.expire_at = expire_at;
+                self.mount.retain(at);
+                if let Some(before) = entry.slot.home.set_expiry(at) {
+                    self.mount.release(before);
+                }
+                Ok(())
+            }
+            Body::Delete { .. } | Body::Flush => {
+                if let Some(entry) = shard.table.take(probe, key) {
+                    self.release_all(&entry.slot.home);
+                }
+                Ok(())
+            }
+        })
+    }
+
+    fn set_slot(&self, shard: &mut Shard, probe: Probe, key: &[u8], slot: Slot) {
+        match shard.table.find_mut(probe, key) {
+            Some(entry) => {
+                let before = std::mem::replace(&mut entry.slot, slot);
+                self.release_all(&before.home);
+            }
+            None => shard.table.insert_new(probe, Box::new(Entry { key: key.into(), slot })),
+        }
+    }
+
+    fn apply_flush(&self, seq: Seq) -> Result<()> {
+        let as_of = self.as_of.lock();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let gone: Vec<Box<[u8]>> = shard
+                .table
+                .iter()
+                .filter(|entry| !as_of.holds(self.hashers.placement(&entry.key), seq))
+                .map(|entry| entry.key.clone())
+                .collect();
+            for key in gone {
+                if let Some(entry) = shard.table.remove(&key) {
+                    self.release_all(&entry.slot.home);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the values that have records among `records` once more, whole.
+    fn relocate_records(&self, records: &[Record<'_>]) -> crate::error::Result<()> {
+        for record in records {
+            let Some(
+                Body::Image { key, .. } | Body::Delta { key, .. } | Body::Expire { key, .. },
+            ) = Body::parse(record.kind, record.body)
+            else {
+                continue;
+            };
+            while !self.relocate_key(key, record)? {}
+        }
+        Ok(())
+    }
+
+    /// Moves one key if `record` is one of its records; `false` if it changed meanwhile and has to be
+    /// looked at again.
+    fn relocate_key(&self, key: &[u8], record: &Record<'_>) -> crate::error::Result<bool> {
+        let probe = self.hashers.probe(key);
+        let index = self.shard_of(probe.placement);
+        let mut loaded: Option<(Vec<Address>, Object)> = None;
+        loop {
+            let mut shard = self.shards[index].lock();
+            let Some(entry) = shard.table.find_mut(probe, key) else { return Ok(true) };
+            let slot = &mut entry.slot;
+            if !slot.home.records().any(|at| at == record.address) {
+                return Ok(true);
+            }
+            let kind = slot.object.kind();
+            let mut frame = self.mount.frame();
+            frame.mark_freeing();
+            let id = &self.mount;
+            let whole = slot.home.deltas().is_empty() && slot.home.image() == record.address;
+            match (Body::parse(record.kind, record.body), &loaded) {
+                // The record is the value: no need to read or encode anything.
+                (Some(Body::Image { payload, .. }), _) if whole => {
+                    record::push_payload(&mut frame, id, key, slot.expire_at, kind, payload);
+                }
+                _ if !slot.object.is_cold() => {
+                    record::push_image(&mut frame, id, key, slot.expire_at, &slot.object);
+                }
+                (_, Some((chain, object))) => {
+                    if !slot.home.is_chain(chain) {
+                        return Ok(false);
+                    }
+                    record::push_image(&mut frame, id, key, slot.expire_at, object);
+                }
+                (_, None) => {
+                    let wanted = ColdRef { key: key.into(), kind, chain: slot.home.chain() };
+                    drop(shard);
+                    let object = self.read_cold(&wanted)?;
+                    loaded = Some((wanted.chain, object));
+                    continue;
+                }
+            }
+            let commit = self.mount.append(&mut frame)?;
+            self.move_home(&mut entry.slot, commit.address(0));
+            shard.recount(probe, key);
+            self.report_used(&mut shard);
+            return Ok(true);
+        }
+    }
+
+    fn move_home(&self, slot: &mut Slot, to: Address) {
+        self.mount.retain(to);
+        self.release_all(&slot.home);
+        slot.home = Home::at(to);
+    }
+}
+
+impl Participant for Engine {
+    fn apply(&self, section: &Section<'_>) -> Result<()> {
+        section.records().try_for_each(|record| self.apply_record(&record, section.seq))
+    }
+
+    fn recovered(&self) -> Result<()> {
+        *self.as_of.lock() = AsOf::default();
+        let now = self.mount.now().as_millis();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut shard = shard.lock();
+            let shard = &mut *shard;
+            let mut volatile = Vec::new();
+            shard.used = 0;
+            for segment in 0..shard.table.segment_count() {
+                for entry in shard.table.segment_items_mut(segment) {
+                    entry.slot.counted = entry.memory();
+                    shard.used += entry.slot.counted;
+                    if entry.slot.expire_at != 0 {
+                        volatile.push((entry.slot.expire_at, self.hashers.probe(&entry.key)));
+                    }
+                }
+            }
+            for (deadline, probe) in volatile {
+                self.list_deadline(shard, index, now, deadline, probe);
+            }
+            self.report_used(shard);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&self, out: &mut CheckpointWriter<'_>) -> Result<()> {
+        checkpoint::write(self, out)
+    }
+
+    fn restore(&self, input: &mut CheckpointReader<'_>) -> Result<()> {
+        checkpoint::read(self, input)
+    }
+
+    fn relocate(&self, records: &[Record<'_>]) -> Result<()> {
+        self.relocate_records(records).map_err(|error| match error {
+            crate::Error::Storage(error) => error,
+            other => crate::storage::Error::engine(other),
+        })
+    }
+
+    fn timer(&self, token: u64, now: Timestamp) -> Result<()> {
+        let index = usize::try_from(token).unwrap_or(usize::MAX);
+        into_storage(self.expire(index, now.as_millis()))
+    }
+
+    fn maintain(&self, budget: &mut Budget<'_>) -> Result<bool> {
+        while self.is_over_limit() {
+            if budget.exhausted() {
+                return Ok(true);
+            }
+            into_storage(self.sweep(16))?;
+        }
+        Ok(false)
+    }
+}
+
+fn into_storage<T>(result: crate::error::Result<T>) -> Result<T> {
+    result.map_err(|error| match error {
+        crate::Error::Storage(error) => error,
+        other => crate::storage::Error::engine(other),
+    })
+}

@@ -1,0 +1,178 @@
+//! Record bodies of the key-value engine, byte by byte.
+//!
+//! Numbers are little-endian; `key` is a varint length and the key's bytes, except where it ends the body.
+//!
+//! | kind | body |
+//! |---|---|
+//! | 1 image | type u8, flags u8 (bit 0: has a deadline), deadline u64 if so, `key`, payload of the type |
+//! | 2 delta | type u8, `key`, changes of the type |
+//! | 3 delete | key |
+//! | 4 expire | deadline u64 (0: none any more), key |
+//! | 5 flush | one zero byte |
+//!
+//! Payloads: a string is its bytes; a hash is a varint count, then field and value each with a varint
+//! length; a sorted set is a varint count, then score (f64 bits) and member with a varint length, in
+//! order. Changes: 1 set (same layout as one element) or 2 remove (field or member).
+//!
+//! Invariant: no body makes [`Body::parse`] panic or allocate.
+
+use crate::storage::{Error, Frame, Mount, Record, Result};
+use crate::value::packed::{self, Walk};
+use crate::value::{Kind, Object};
+
+pub(crate) const IMAGE: u8 = 1;
+pub(crate) const DELTA: u8 = 2;
+pub(crate) const DELETE: u8 = 3;
+pub(crate) const EXPIRE: u8 = 4;
+pub(crate) const FLUSH: u8 = 5;
+
+const HAS_DEADLINE: u8 = 1;
+
+/// A decoded record body.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Body<'b> {
+    Image { kind: Kind, expire_at: u64, key: &'b [u8], payload: &'b [u8] },
+    Delta { kind: Kind, key: &'b [u8], changes: &'b [u8] },
+    Delete { key: &'b [u8] },
+    Expire { expire_at: u64, key: &'b [u8] },
+    Flush,
+}
+
+impl<'b> Body<'b> {
+    pub(crate) fn parse(kind: u8, body: &'b [u8]) -> Option<Self> {
+        let mut walk = Walk::new(body);
+        Some(match kind {
+            IMAGE => {
+                let kind = Kind::from_u8(walk.u8()?)?;
+                let expire_at = match walk.u8()? {
+                    0 => 0,
+                    HAS_DEADLINE => walk.u64()?,
+                    _ => return None,
+                };
+                Self::Image { kind, expire_at, key: walk.bytes()?, payload: walk.rest() }
+            }
+            DELTA => {
+                let kind = Kind::from_u8(walk.u8()?)?;
+                Self::Delta { kind, key: walk.bytes()?, changes: walk.rest() }
+            }
+            DELETE => Self::Delete { key: body },
+            EXPIRE => Self::Expire { expire_at: walk.u64()?, key: walk.rest() },
+            FLUSH => Self::Flush,
+            _ => return None,
+        })
+    }
+
+    /// As [`Body::parse`], with the damage named.
+    pub(crate) fn of(record: &Record<'b>) -> Result<Self> {
+        Self::parse(record.kind, record.body).ok_or_else(|| damaged(record, "malformed key-value record"))
+    }
+}
+
+/// The error for a record that passed its checksum but makes no sense.
+#[cold]
+pub(crate) fn damaged(record: &Record<'_>, what: &str) -> Error {
+    let file = format!("segment {}", record.address.segment);
+    Error::corrupt(file, u64::from(record.address.offset), format!("{what} of kind {}", record.kind))
+}
+
+/// Pushes a whole value; its index in the frame.
+pub(crate) fn push_image(
+    frame: &mut Frame,
+    mount: &Mount,
+    key: &[u8],
+    expire_at: u64,
+    object: &Object,
+) -> usize {
+    let head = image_head(object.kind(), expire_at, key);
+    frame.push_shared(mount, IMAGE, &head, object.encode())
+}
+
+/// Pushes a string or collection payload that is known as bytes; its index in the frame.
+pub(crate) fn push_payload(
+    frame: &mut Frame,
+    mount: &Mount,
+    key: &[u8],
+    expire_at: u64,
+    kind: Kind,
+    payload: &[u8],
+) -> usize {
+    frame.push(mount, IMAGE, &[&image_head(kind, expire_at, key), payload])
+}
+
+fn image_head(kind: Kind, expire_at: u64, key: &[u8]) -> Vec<u8> {
+    let mut head = Vec::with_capacity(2 + 8 + packed::put_size(key.len()));
+    head.push(kind as u8);
+    if expire_at == 0 {
+        head.push(0);
+    } else {
+        head.push(HAS_DEADLINE);
+        head.extend_from_slice(&expire_at.to_le_bytes());
+    }
+    packed::put(&mut head, key);
+    head
+}
+
+pub(crate) fn push_delta(
+    frame: &mut Frame,
+    mount: &Mount,
+    kind: Kind,
+    key: &[u8],
+    changes: &[u8],
+) -> usize {
+    let mut head = vec![kind as u8];
+    packed::put(&mut head, key);
+    frame.push(mount, DELTA, &[&head, changes])
+}
+
+pub(crate) fn push_delete(frame: &mut Frame, mount: &Mount, key: &[u8]) -> usize {
+    frame.push(mount, DELETE, &[key])
+}
+
+pub(crate) fn push_expire(frame: &mut Frame, mount: &Mount, key: &[u8], expire_at: u64) -> usize {
+    frame.push(mount, EXPIRE, &[&expire_at.to_le_bytes(), key])
+}
+
+pub(crate) fn push_flush(frame: &mut Frame, mount: &Mount) -> usize {
+    frame.push(mount, FLUSH, &[&[0]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_bytes() {
+        let mut image = image_head(Kind::String, 0x0102, b"k");
+        image.extend_from_slice(b"v");
+        assert_eq!(image, [1, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, b'k', b'v']);
+        assert_eq!(
+            Body::parse(IMAGE, &image),
+            Some(Body::Image { kind: Kind::String, expire_at: 0x0102, key: b"k", payload: b"v" })
+        );
+        assert_eq!(image_head(Kind::Hash, 0, b"ab"), [2, 0, 2, b'a', b'b']);
+        assert_eq!(
+            Body::parse(DELTA, &[3, 1, b'z', 2, 1, b'm']),
+            Some(Body::Delta { kind: Kind::Zset, key: b"z", changes: &[2, 1, b'm'] })
+        );
+        assert_eq!(
+            Body::parse(EXPIRE, &[5, 0, 0, 0, 0, 0, 0, 0, b'k']),
+            Some(Body::Expire { expire_at: 5, key: b"k" })
+        );
+    }
+
+    #[test]
+    fn malformed_bodies_are_refused() {
+        for (kind, body) in [
+            (IMAGE, &[9, 0, 1, b'k'][..]),
+            (IMAGE, &[1, 7, 1, b'k']),
+            (IMAGE, &[1, 1, 2]),
+            (IMAGE, &[1, 0, 200, b'k']),
+            (DELTA, &[2]),
+            (EXPIRE, &[1, 2, 3]),
+            (77, &[1]),
+            (IMAGE, &[]),
+        ] {
+            assert_eq!(Body::parse(kind, body), None, "{kind} {body:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a key can hold. One file a type; this one only tells them apart.
+//!
+//! A type brings: its structure, `encode`/`decode` of the whole value, `replay` of its deltas, `undo` of
+//! its changes, and its size in memory. Adding one means a file here, a variant in [`Object`] and
+//! [`Kind`], and a chapter in `ops`, `command` and `view`.
+
+pub(crate) mod hash;
+pub(crate) mod owned;
+pub(crate) mod packed;
+pub(crate) mod tree;
+pub(crate) mod zset;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::keyspace::table::Hashers;
+use crate::number;
+use hash::Hash;
+use zset::Zset;
+
+/// Longest key, string, field or member, in bytes (512 MiB, as Redis' `proto-max-bulk-len`).
+pub(crate) const STRING_BYTES_MAX: usize = 512 << 20;
+
+/// The Redis type of a value. The numbers are part of the log format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Kind {
+    /// Bytes or an integer.
+    String = 1,
+    /// Fields with values.
+    Hash = 2,
+    /// Members ordered by score.
+    Zset = 3,
+}
+
+impl Kind {
+    /// The name that `TYPE` replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Hash => "hash",
+            Self::Zset => "zset",
+        }
+    }
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        [Self::String, Self::Hash, Self::Zset].into_iter().find(|kind| *kind as u8 == value)
+    }
+}
+
+/// The value of one key, or the note that it is only in the log.
+#[derive(Debug)]
+pub(crate) enum Object {
+    /// A string that is the text of an integer.
+    Int(i64),
+    /// Any other string.
+    Bytes(Bytes),
+    Hash(Box<Hash>),
+    Zset(Box<Zset>),
+    /// Demoted: the value is at the entry's home. `len` is the image's payload in bytes.
+    Cold { kind: Kind, len: u32 },
+}
+
+/// What takes one change of a collection back.
+#[derive(Debug)]
+pub(crate) enum Undo {
+    Hash(hash::Undo),
+    Zset(zset::Undo),
+}
+
+impl Object {
+    /// A string, held as an integer when it is the text of one.
+    pub(crate) fn string(bytes: &[u8]) -> Self {
+        match number::parse_i64(bytes) {
+            Some(value) if bytes.len() <= 20 => Self::Int(value),
+            _ => Self::Bytes(Bytes::copy_from_slice(bytes)),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Int(_) | Self::Bytes(_) => Kind::String,
+            Self::Hash(_) => Kind::Hash,
+            Self::Zset(_) => Kind::Zset,
+            Self::Cold { kind, .. } => *kind,
+        }
+    }
+
+    pub(crate) fn is_cold(&self) -> bool {
+        matches!(self, Self::Cold { .. })
+    }
+
+    /// Whether a collection has no elements; such a key must not exist.
+    pub(crate) fn is_empty_collection(&self) -> bool {
+        match self {
+            Self::Hash(hash) => hash.len() == 0,
+            Self::Zset(zset) => zset.len() == 0,
+            Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => false,
+        }
+    }
+
+    /// Bytes the value keeps in memory beside its slot.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Int(_) | Self::Cold { .. } => 0,
+            Self::Bytes(bytes) => bytes.len() + 16,
+            Self::Hash(hash) => hash.memory(),
+            Self::Zset(zset) => zset.memory(),
+        }
+    }
+
+    /// The bytes of a string; `None` for other types. The value must not be cold.
+    pub(crate) fn string_bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Int(value) => Some(Bytes::from(value.to_string().into_bytes())),
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    /// The payload of the value's image record. The value must not be cold.
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = Vec::new();
+        match self {
+            Self::Int(value) => return Bytes::from(value.to_string().into_bytes()),
+            Self::Bytes(bytes) => return bytes.clone(),
+            Self::Hash(hash) => hash.encode(&mut out),
+            Self::Zset(zset) => zset.encode(&mut out),
+            Self::Cold { .. } => unreachable!("a cold value is in the log already"),
+        }
+        Bytes::from(out)
+    }
+
+    /// Rebuilds a value from an image payload; `None` when it is malformed.
+    pub(crate) fn decode(kind: Kind, hashers: &Arc<Hashers>, payload: &[u8]) -> Option<Self> {
+        match kind {
+            Kind::String => Some(Self::string(payload)),
+            Kind::Hash => Hash::decode(Arc::clone(hashers), payload).map(|v| Self::Hash(Box::new(v))),
+            Kind::Zset => Zset::decode(Arc::clone(hashers), payload).map(|v| Self::Zset(Box::new(v))),
+        }
+    }
+
+    /// Replays a delta record; `None` when it is malformed or of another type.
+    pub(crate) fn replay(&mut self, delta: &[u8]) -> Option<()> {
+        match self {
+            Self::Hash(hash) => hash.replay(delta),
+            Self::Zset(zset) => zset.replay(delta),
+            Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => None,
+        }
+    }
+
+    /// Takes one change back.
+    pub(crate) fn undo(&mut self, undo: &Undo) {
+        match (self, undo) {
+            (Self::Hash(hash), Undo::Hash(undo)) => hash.undo(undo),
+            (Self::Zset(zset), Undo::Zset(undo)) => zset.undo(undo),
+            _ => unreachable!("a change is undone on the value it was made on"),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Typed handles over one key, and lazy iterators.
+//!
+//! A view works on a [`crate::Db`] or inside a [`crate::Transaction`]; it binds a key and does no work
+//! until it is asked. Iterators read pages and hold no lock in between.
+
+mod hash;
+mod keys;
+mod zset;
+
+pub use hash::{Fields, Hash};
+pub use keys::Keys;
+pub use zset::{Members, Scored, Zset};
+
+use crate::db::Db;
+use crate::error::Result;
+use crate::keyspace::engine;
+use crate::keyspace::work::Work;
+
+pub(crate) mod sealed {
+    /// Keeps [`super::Target`] closed.
+    pub trait Sealed {}
+}
+
+/// What a view works on: a database, or a transaction on it.
+pub trait Target: sealed::Sealed {
+    /// Runs `body` on `key`, in a commit of its own or in the transaction's.
+    ///
+    /// # Errors
+    ///
+    /// Those of `body` and of the commit.
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "the trait is sealed; only this crate calls its methods")]
+    fn run<R>(
+        &self,
+        key: &[u8],
+        grows: bool,
+        body: impl FnMut(&mut Work<'_>) -> Result<R>,
+    ) -> Result<R>;
+}
+
+impl sealed::Sealed for Db {}
+
+impl Target for Db {
+    #[expect(private_interfaces, reason = "the trait is sealed; only this crate calls its methods")]
+    fn run<R>(
+        &self,
+        key: &[u8],
+        grows: bool,
+        body: impl FnMut(&mut Work<'_>) -> Result<R>,
+    ) -> Result<R> {
+        if grows {
+            self.engine.check_room()?;
+        }
+        self.engine.run(self.level, engine::Keys::One(key), body)
+    }
+}
