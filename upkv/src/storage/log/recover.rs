@@ -235,24 +235,35 @@ fn has_no_frames(file: &dyn VfsFile, path: &Path) -> Result<bool> {
 
 /// Takes in a segment that has a successor: all its frames up to the successor's first must be there.
 fn middle(this: Found, start: u64, stop: Seq, out: &mut Recovered) -> Result<()> {
-    this.segment.seal(this.file_len)?;
-    let map = this.segment.map().expect("just sealed");
-    let (id, salt) = (this.segment.id, this.segment.salt);
+    let Found {
+        segment, file_len, ..
+    } = this;
+    let io = |op, e| Error::io(op, &segment.path, e);
+    let len = usize::try_from(file_len).map_err(|_| Error::misuse("segment too large"))?;
+    let map = segment.file.map(len).map_err(|e| io("map", e))?;
     let end = scan(
         map.as_slice(),
-        salt,
+        segment.salt,
         start,
         out.next_seq,
         stop,
         |offset, header| {
-            out.visit(map.as_slice(), id, offset, header);
+            out.visit(map.as_slice(), segment.id, offset, header);
             Ok::<(), Error>(())
         },
     )?;
-    let path = || this.segment.path.clone();
+    let path = || segment.path.clone();
     require(end.next_seq == stop, path, end.end, end.next_seq)?;
+    drop(map);
+    if end.end < file_len {
+        // Unused space, or what a recovery had copied to the successor when it was cut before it could shorten this file.
+        let set = segment.file.set_len(end.end);
+        set.map_err(|e| io("truncate", e))?;
+        segment.file.sync_data().map_err(|e| io("sync", e))?;
+    }
+    segment.seal(end.end)?;
     out.next_seq = end.next_seq;
-    out.segments.insert(Arc::new(this.segment));
+    out.segments.insert(Arc::new(segment));
     Ok(())
 }
 

@@ -58,14 +58,28 @@ pub(crate) struct Inode {
 #[derive(Debug)]
 struct Content {
     bytes: Storage,
-    /// Bytes from the start that some map shows.
+    /// Bytes from the start that the longest map shows, as long as there is one.
     mapped: usize,
+    /// Every map holds a clone.
+    shown_by: Arc<()>,
 }
 
 #[derive(Debug)]
 enum Storage {
     Open(Vec<u8>),
     Frozen(Bytes),
+}
+
+/// What a map holds: the bytes, and the sign that they are mapped.
+struct Shown {
+    bytes: Bytes,
+    _shown_by: Arc<()>,
+}
+
+impl AsRef<[u8]> for Shown {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// An open file of a [`MemVfs`].
@@ -224,6 +238,7 @@ impl Names {
         let content = Content {
             bytes: Storage::Open(Vec::new()),
             mapped: 0,
+            shown_by: Arc::new(()),
         };
         let inode = Arc::new(Inode {
             #[cfg(any(test, feature = "test-util"))]
@@ -391,16 +406,16 @@ impl Inode {
         self.content.read().as_slice().to_vec()
     }
 
-    /// Bytes from the start that a map shows and nobody may write.
+    /// Bytes from the start that a map shows now, and that nobody may write.
     #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn mapped(&self) -> u64 {
-        self.content.read().mapped as u64
+        self.content.read().shown() as u64
     }
 
     pub(crate) fn write(&self, off: u64, bytes: &[u8]) -> io::Result<()> {
         let (start, end) = range(off, bytes.len())?;
         let mut content = self.content.write();
-        if start < content.mapped && !bytes.is_empty() {
+        if start < content.shown() && !bytes.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "write into a mapped range",
@@ -428,7 +443,7 @@ impl Inode {
     pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
         let (len, _) = range(len, 0)?;
         let mut content = self.content.write();
-        if len < content.mapped {
+        if len < content.shown() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "cut into a mapped range",
@@ -448,9 +463,13 @@ impl Inode {
         if content.as_slice().len() < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        content.mapped = content.mapped.max(len);
+        content.mapped = content.shown().max(len);
         let bytes = content.freeze().slice(..len);
-        Ok(Map::of_bytes(bytes))
+        let shown_by = Arc::clone(&content.shown_by);
+        Ok(Map::of_bytes(Bytes::from_owner(Shown {
+            bytes,
+            _shown_by: shown_by,
+        })))
     }
 }
 
@@ -463,6 +482,15 @@ fn range(off: u64, len: usize) -> io::Result<(usize, usize)> {
 }
 
 impl Content {
+    /// Bytes from the start that some map shows now.
+    fn shown(&self) -> usize {
+        if Arc::strong_count(&self.shown_by) > 1 {
+            self.mapped
+        } else {
+            0
+        }
+    }
+
     fn as_slice(&self) -> &[u8] {
         match &self.bytes {
             Storage::Open(bytes) => bytes,
@@ -568,7 +596,15 @@ mod tests {
         }
         file.write_at(10, &[IoSlice::new(b"x")]).unwrap();
         assert_eq!(b.as_slice(), b"0123456789");
+        assert!(
+            file.write_at(9, &[IoSlice::new(b"x")]).is_err(),
+            "still mapped"
+        );
+        drop((a, b));
         assert_eq!(vfs.contents()[Path::new("f")], b"0123456789x");
+        file.set_len(3).unwrap();
+        file.write_at(0, &[IoSlice::new(b"x")]).unwrap();
+        assert_eq!(vfs.contents()[Path::new("f")], b"x12");
     }
 
     #[test]
