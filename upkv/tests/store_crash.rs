@@ -4,14 +4,14 @@
 mod ledger;
 
 use ledger::LedgerWorkload;
-use upkv::storage::testing::{CrashOptions, ModelOptions, crash_images, model};
+use upkv::storage::testing::{CrashOptions, ModelOptions, crash_images, model, scaled};
 
 #[test]
 fn random_operations_equal_the_model_across_reopening() {
     let commits = model(
         &LedgerWorkload::default(),
         ModelOptions {
-            seeds: 40,
+            seeds: scaled(40),
             steps: 1_000,
         },
     );
@@ -22,7 +22,7 @@ fn random_operations_equal_the_model_across_reopening() {
 fn two_operations_survive_every_cut() {
     let options = CrashOptions {
         first_seed: 1_000,
-        seeds: 60,
+        seeds: scaled(60),
         steps: 2,
         images: 120,
         nested_one_in: 10,
@@ -44,7 +44,7 @@ fn two_operations_survive_every_cut() {
 fn long_runs_survive_every_cut() {
     let options = CrashOptions {
         first_seed: 1,
-        seeds: 20,
+        seeds: scaled(20),
         steps: 120,
         images: 700,
         nested_one_in: 10,
@@ -66,7 +66,7 @@ fn long_runs_survive_every_cut() {
 fn large_payloads_survive_every_cut() {
     let options = CrashOptions {
         first_seed: 500,
-        seeds: 4,
+        seeds: scaled(4),
         steps: 60,
         images: 150,
         nested_one_in: 20,

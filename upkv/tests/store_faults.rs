@@ -5,7 +5,7 @@ mod ledger;
 
 use ledger::LedgerWorkload;
 use upkv::storage::Durability;
-use upkv::storage::testing::{ErrorOptions, io_errors};
+use upkv::storage::testing::{ErrorOptions, io_errors, scaled};
 
 #[test]
 fn every_call_may_fail_at_random_levels() {
@@ -16,7 +16,7 @@ fn every_call_may_fail_at_random_levels() {
     let report = io_errors(
         &workload,
         ErrorOptions {
-            seeds: 4,
+            seeds: scaled(4),
             steps: 40,
         },
     );
@@ -35,7 +35,7 @@ fn every_call_may_fail_at_level_disk() {
     let report = io_errors(
         &workload,
         ErrorOptions {
-            seeds: 1,
+            seeds: scaled(1),
             steps: 40,
         },
     );

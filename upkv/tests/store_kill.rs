@@ -4,12 +4,12 @@
 mod ledger;
 
 use ledger::LedgerWorkload;
-use upkv::storage::testing::{KillOptions, kill};
+use upkv::storage::testing::{KillOptions, kill, scaled};
 
 #[test]
 fn killed_processes_lose_nothing_acknowledged() {
     let options = KillOptions {
-        kills: 50,
+        kills: scaled(50),
         fresh_every: 5,
         lanes: 4,
         after_ms_max: 60,
@@ -25,7 +25,7 @@ fn killed_processes_lose_nothing_acknowledged() {
         &options,
     );
     assert!(
-        report.kills == 50 && report.acknowledged > 1_000,
+        report.kills >= 50 && report.acknowledged > 1_000,
         "{report:?}"
     );
 }

@@ -4,7 +4,28 @@
 mod ledger;
 
 use ledger::LedgerWorkload;
-use upkv::storage::testing::{RotOptions, rot};
+use upkv::storage::testing::{RotOptions, rot, scaled};
+
+#[test]
+fn no_damage_of_many_closed_stores_passes_unseen() {
+    let workload = LedgerWorkload {
+        small: true,
+        ..Default::default()
+    };
+    for seed in 100..100 + scaled(12) {
+        let options = RotOptions {
+            seed,
+            steps: 40 + 30 * (seed as usize % 4),
+            stride: 29,
+            closed: true,
+        };
+        let report = rot(&workload, &options);
+        assert!(
+            report.reported > 0 && report.shortened == 0,
+            "seed {seed}: {report:?}"
+        );
+    }
+}
 
 #[test]
 fn no_damage_of_a_closed_store_passes_unseen() {

@@ -43,7 +43,11 @@ impl Log {
                 return Ok(self.place(&mut head, &segment, offset, need, frame));
             }
             drop(head);
-            self.roll(need, frame.freeing)?;
+            if let Err(error) = self.roll(need, frame.freeing) {
+                // Whatever became unknown there, it is not this commit.
+                self.check_alive()?;
+                return Err(error);
+            }
         }
     }
 

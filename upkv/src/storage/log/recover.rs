@@ -253,7 +253,8 @@ fn middle(this: Found, start: u64, stop: Seq, out: &mut Recovered) -> Result<()>
         },
     )?;
     let path = || segment.path.clone();
-    require(end.next_seq == stop, path, end.end, end.next_seq)?;
+    let whole = end.next_seq == stop && end.end <= file_len;
+    require(whole, path, end.end.min(file_len), end.next_seq)?;
     drop(map);
     if end.end < file_len {
         // Unused space, or what a recovery had copied to the successor when it was cut before it could shorten this file.

@@ -138,6 +138,15 @@ impl From<Error> for Failure {
     }
 }
 
+/// `count` times the number in the environment variable `UP_TEST_SCALE`, which is 1 where it is not set: the same tests run for
+/// seconds on every change and for hours before a release.
+pub fn scaled(count: u64) -> u64 {
+    let scale = std::env::var("UP_TEST_SCALE")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    count.saturating_mul(scale.unwrap_or(1))
+}
+
 /// Directory of the store on simulated disks.
 const DIR: &str = "/sim/store";
 /// Name the engine is mounted by.
