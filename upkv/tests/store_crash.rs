@@ -22,9 +22,9 @@ fn random_operations_equal_the_model_across_reopening() {
 fn two_operations_survive_every_cut() {
     let options = CrashOptions {
         first_seed: 1_000,
-        seeds: scaled(60),
+        seeds: scaled(30),
         steps: 2,
-        images: 120,
+        images: 1_200,
         nested_one_in: 10,
     };
     let report = crash_images(

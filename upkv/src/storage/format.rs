@@ -141,6 +141,10 @@ pub(crate) fn check_preamble(head: &[u8], magic: [u8; 8]) -> Result<(), HeaderEr
     else {
         return Err(short);
     };
+    if major == 0 {
+        // No version ever had this number: a write was torn behind the magic.
+        return Err(HeaderError::Damaged("version is missing"));
+    }
     if major != MAJOR || required & !KNOWN_REQUIRED != 0 {
         return Err(HeaderError::Version(format!(
             "{major}.{minor} features {required:#x}"

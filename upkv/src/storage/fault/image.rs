@@ -125,50 +125,92 @@ impl CrashPoint {
 
     /// At most about `most` states: none and all, each unit missing or alone, oldest first and newest first, lengths and names
     /// without data and data without them, the last write torn inside a sector, garbage where data was lost, and random
-    /// subsets; every subset if there are few units.
+    /// subsets; every subset if there are few units, and a random choice of all this if `most` is small.
     pub fn images(&self, random: &Random, most: usize) -> Vec<Image> {
+        const SYSTEMATIC: usize = 24;
         let n = self.units.len();
-        let mut out = vec![self.build("none", &[false], Dropped::Old, None)];
         if n == 0 {
-            return out;
+            return vec![self.build("none", &[false], Dropped::Old, None)];
         }
-        out.push(self.build("all", &[true], Dropped::Old, None));
+        if most < SYSTEMATIC {
+            return (0..most).map(|_| self.any(random)).collect();
+        }
+        let mut out = vec![
+            self.build("none", &[false], Dropped::Old, None),
+            self.build("all", &[true], Dropped::Old, None),
+        ];
         if n <= EXHAUSTIVE_UNITS && 1 << n <= most {
             for set in 1..(1_u32 << n) - 1 {
-                let chosen: Vec<bool> = (0..n).map(|i| set >> i & 1 == 1).collect();
+                let chosen: Vec<bool> = (0..n).map(|i| (set >> i) & 1 == 1).collect();
                 out.push(self.build("subset", &chosen, Dropped::Old, None));
             }
             self.tears(random, &mut out);
             return out;
         }
-        let of_kind = |data: bool| -> Vec<bool> {
-            self.units
-                .iter()
-                .map(|unit| (unit.kind == UnitKind::Data) == data)
-                .collect()
-        };
-        out.push(self.build("no data", &of_kind(false), Dropped::Old, None));
-        out.push(self.build("only data", &of_kind(true), Dropped::Old, None));
+        out.push(self.build("no data", &self.of_kind(false), Dropped::Old, None));
+        out.push(self.build("only data", &self.of_kind(true), Dropped::Old, None));
         self.tears(random, &mut out);
         let room = most.saturating_sub(out.len());
         // A fifth each for four systematic families, the rest at random.
         let step = (n * 5).div_ceil(room.max(1)).max(1);
-        let start = usize::try_from(random.below(step as u64)).unwrap_or(0);
-        for i in (start..n).step_by(step) {
-            let family = |keep: &dyn Fn(usize) -> bool| -> Vec<bool> { (0..n).map(keep).collect() };
-            out.push(self.build("missing", &family(&|j| j != i), Dropped::Old, None));
-            out.push(self.build("alone", &family(&|j| j == i), Dropped::Old, None));
-            out.push(self.build("prefix", &family(&|j| j <= i), Dropped::Old, None));
-            out.push(self.build("newest", &family(&|j| j >= i), Dropped::Old, None));
+        for i in (below(random, step)..n).step_by(step) {
+            for family in ["missing", "alone", "prefix", "newest"] {
+                out.push(self.around(family, i));
+            }
         }
         while out.len() < most {
-            // Sparse, even and dense subsets.
-            let odds = 1 + random.below(7);
-            let chosen: Vec<bool> = (0..n).map(|_| random.below(8) < odds).collect();
-            out.push(self.build("random", &chosen, Dropped::Old, None));
+            out.push(self.subset(random));
         }
-        out.truncate(most.max(2));
         out
+    }
+
+    /// One state of a random family.
+    fn any(&self, random: &Random) -> Image {
+        let i = below(random, self.units.len());
+        match random.below(12) {
+            0 => self.build("none", &[false], Dropped::Old, None),
+            1 => self.build("all", &[true], Dropped::Old, None),
+            2 => self.build("no data", &self.of_kind(false), Dropped::Old, None),
+            3 => self.build("only data", &self.of_kind(true), Dropped::Old, None),
+            4 | 5 => {
+                let mut torn = Vec::new();
+                self.tears(random, &mut torn);
+                let pick = below(random, torn.len().max(1));
+                torn.into_iter()
+                    .nth(pick)
+                    .unwrap_or_else(|| self.subset(random))
+            }
+            6 => self.around("missing", i),
+            7 => self.around("alone", i),
+            8 => self.around("prefix", i),
+            9 => self.around("newest", i),
+            _ => self.subset(random),
+        }
+    }
+
+    fn of_kind(&self, data: bool) -> Vec<bool> {
+        self.units
+            .iter()
+            .map(|unit| (unit.kind == UnitKind::Data) == data)
+            .collect()
+    }
+
+    fn around(&self, family: &str, i: usize) -> Image {
+        let keep = |j: usize| match family {
+            "missing" => j != i,
+            "alone" => j == i,
+            "prefix" => j <= i,
+            _ => j >= i,
+        };
+        let chosen: Vec<bool> = (0..self.units.len()).map(keep).collect();
+        self.build(family, &chosen, Dropped::Old, None)
+    }
+
+    /// A sparse, even or dense random subset.
+    fn subset(&self, random: &Random) -> Image {
+        let odds = 1 + random.below(7);
+        let chosen: Vec<bool> = self.units.iter().map(|_| random.below(8) < odds).collect();
+        self.build("random", &chosen, Dropped::Old, None)
     }
 
     /// The last write torn at each of its sectors and inside one; garbage in sectors that were lost.
@@ -275,6 +317,10 @@ impl CrashPoint {
             label,
         }
     }
+}
+
+fn below(random: &Random, bound: usize) -> usize {
+    usize::try_from(random.below(bound as u64)).expect("below a usize")
 }
 
 /// Marks the operations that a later sync covers: data and length by a sync of the file, names by a sync of their directory.

@@ -50,8 +50,8 @@ pub fn crash_images<W: Workload>(workload: &W, options: &CrashOptions) -> CrashR
         let (sim, history) = record(workload, seed, options.steps);
         let random = Random::seeded(seed ^ 0xc4a5);
         let cuts = sim.operations() + 1;
-        let per_cut = (options.images / cuts).max(3);
-        // If there are too many cuts even for three states each, a random stride passes over some.
+        let per_cut = (options.images / cuts).max(8);
+        // If there are too many cuts even for eight states each, a random stride passes over some.
         let stride = (cuts * per_cut).div_ceil(options.images.max(1)).max(1);
         let mut cut = usize::try_from(random.below(stride as u64)).unwrap_or(0);
         while cut < cuts {
@@ -220,7 +220,7 @@ fn recover_twice<W: Workload>(
         } else {
             bounds
         };
-        for again in sim.crash_point(cut).images(random, 3) {
+        for again in sim.crash_point(cut).images(random, 4) {
             let _trying = Trying(|| format!("second cut {cut} of {opened}, {again:?}"));
             report.nested += 1;
             let disk: MemVfs = again.disk().clone();
