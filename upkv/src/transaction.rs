@@ -219,7 +219,6 @@ impl Transaction<'_> {
 impl crate::view::sealed::Sealed for Transaction<'_> {}
 
 impl Target for Transaction<'_> {
-    #[expect(private_interfaces, reason = "the trait is sealed; only this crate calls its methods")]
     fn run<R>(
         &self,
         _key: &[u8],

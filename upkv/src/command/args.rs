@@ -44,21 +44,47 @@ impl<'a> Options<'a> {
     }
 }
 
-/// A deadline option and its argument: `EX`, `PX`, `EXAT`, `PXAT`; `None` for any other word.
-pub(crate) fn deadline(
-    option: &str,
-    options: &mut Options<'_>,
-    command: &str,
-) -> Result<Option<Deadline>> {
-    let (seconds, relative) = match option {
-        "EX" => (true, true),
-        "PX" => (false, true),
-        "EXAT" => (true, false),
-        "PXAT" => (false, false),
-        _ => return Ok(None),
-    };
-    let span = int(options.value()?)?;
-    positive_span(span, seconds, relative, command).map(Some)
+/// The deadline form of a command: `EX`, `PX`, `EXAT`, `PXAT`, or a word without argument.
+///
+/// Redis reads all options before it looks at the number, and takes the same form twice.
+#[derive(Default)]
+pub(crate) struct DeadlineForm<'a> {
+    found: Option<(String, &'a [u8])>,
+}
+
+impl<'a> DeadlineForm<'a> {
+    /// Takes an option; `words` are the forms without argument that the command has.
+    pub(crate) fn take(
+        &mut self,
+        option: String,
+        options: &mut Options<'a>,
+        words: &[&str],
+    ) -> Result<()> {
+        let is_word = words.contains(&&option[..]);
+        if !is_word && !matches!(&option[..], "EX" | "PX" | "EXAT" | "PXAT") {
+            return Err(Error::syntax());
+        }
+        if self.found.as_ref().is_some_and(|(before, _)| *before != option) {
+            return Err(Error::syntax());
+        }
+        let value = if is_word { &[][..] } else { options.value()? };
+        self.found = Some((option, value));
+        Ok(())
+    }
+
+    /// The deadline, if a form was given.
+    pub(crate) fn deadline(&self, command: &str) -> Result<Option<Deadline>> {
+        let Some((form, value)) = &self.found else { return Ok(None) };
+        let (seconds, relative) = match &form[..] {
+            "KEEPTTL" => return Ok(Some(Deadline::Keep)),
+            "PERSIST" => return Ok(Some(Deadline::Clear)),
+            "EX" => (true, true),
+            "PX" => (false, true),
+            "EXAT" => (true, false),
+            _ => (false, false),
+        };
+        positive_span(int(value)?, seconds, relative, command).map(Some)
+    }
 }
 
 /// A span or time of at least 1, in ms.

@@ -142,20 +142,19 @@ pub(super) fn shuffle_prefix<T>(items: &mut Vec<T>, count: u64, mut random: impl
 
 pub(super) fn hscan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let cursor = args::cursor(args[2])?;
+    // The key is looked at before the options, as Redis does.
+    let Some(hash) = work.hash(args[1])? else { return Ok(Reply::scanned(None, Vec::new())) };
     let options = args::scan_options(&args[3..], ScanOf::Hash)?;
     let mut items = Vec::new();
-    let hash = work.hash(args[1])?;
-    let next = hash.and_then(|hash| {
-        hash.scan(cursor, options.count, |field, value| {
-            if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
-                items.push(Reply::bulk_copy(field));
-                if options.values {
-                    items.push(Reply::bulk_copy(value));
-                }
+    let next = hash.scan(cursor, options.count, |field, value| {
+        if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
+            items.push(Reply::bulk_copy(field));
+            if options.values {
+                items.push(Reply::bulk_copy(value));
             }
-        })
+        }
     });
-    Ok(Reply::Array(vec![Reply::bulk(next.unwrap_or(0).to_string()), Reply::Array(items)]))
+    Ok(Reply::scanned(next, items))
 }
 
 /// A score as the scan family prints it.

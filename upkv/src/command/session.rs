@@ -69,10 +69,7 @@ impl Session {
         });
         let command = match checked {
             Ok(command) => command,
-            Err(error) => {
-                self.break_queue();
-                return Err(error);
-            }
+            Err(error) => return Err(self.refuse(&args, error)),
         };
         if command.is_control() {
             return self.control(command.name, &args);
@@ -90,10 +87,19 @@ impl Session {
         Ok(Reply::Status("QUEUED"))
     }
 
-    fn break_queue(&mut self) {
+    /// Notes that a command could not be queued; a malformed EXEC ends the transaction.
+    fn refuse(&mut self, args: &[&[u8]], error: Error) -> Error {
+        if args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
+            self.queue = None;
+            self.unwatch();
+            let line = error.to_string();
+            let cause = line.strip_prefix("ERR ").unwrap_or(&line);
+            return Error::refused_with(format!("EXECABORT Transaction discarded because of: {cause}"));
+        }
         if let Some(queue) = &mut self.queue {
             queue.broken = true;
         }
+        error
     }
 
     fn control(&mut self, name: &str, args: &[&[u8]]) -> Result<Reply> {

@@ -1,6 +1,6 @@
 //! Chapter: strings.
 
-use super::args::{self, Args, Options};
+use super::args::{self, Args, DeadlineForm, Options};
 use super::reply::Reply;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
@@ -17,43 +17,28 @@ pub(super) fn get(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut how = PLAIN;
-    let mut conditions = 0;
-    let mut deadlines = 0;
+    let mut condition: Option<String> = None;
+    let mut form = DeadlineForm::default();
     let mut options = Options::new(&args[3..]);
     while let Some(option) = options.next() {
         match &option[..] {
-            "NX" => {
-                how.condition = SetIf::Plain(Condition::IfAbsent);
-                conditions += 1;
-            }
-            "XX" => {
-                how.condition = SetIf::Plain(Condition::IfPresent);
-                conditions += 1;
-            }
-            "IFEQ" => {
-                how.condition = SetIf::Equals(options.value()?);
-                conditions += 1;
-            }
-            "IFNE" => {
-                how.condition = SetIf::Differs(options.value()?);
-                conditions += 1;
+            "NX" | "XX" | "IFEQ" | "IFNE" => {
+                if condition.as_ref().is_some_and(|before| *before != option) {
+                    return Err(Error::syntax());
+                }
+                how.condition = match &option[..] {
+                    "NX" => SetIf::Plain(Condition::IfAbsent),
+                    "XX" => SetIf::Plain(Condition::IfPresent),
+                    "IFEQ" => SetIf::Equals(options.value()?),
+                    _ => SetIf::Differs(options.value()?),
+                };
+                condition = Some(option);
             }
             "GET" => how.get = true,
-            "KEEPTTL" => {
-                how.deadline = Deadline::Keep;
-                deadlines += 1;
-            }
-            "EX" | "PX" | "EXAT" | "PXAT" if deadlines > 0 => return Err(Error::syntax()),
-            other => {
-                let deadline = args::deadline(other, &mut options, "set")?;
-                how.deadline = deadline.ok_or_else(Error::syntax)?;
-                deadlines += 1;
-            }
+            _ => form.take(option, &mut options, &["KEEPTTL"])?,
         }
     }
-    if conditions > 1 || deadlines > 1 {
-        return Err(Error::syntax());
-    }
+    how.deadline = form.deadline("set")?.unwrap_or(Deadline::Clear);
     let done = string::set(work, args[1], args[2], how)?;
     Ok(if how.get {
         Reply::bulk_or_null(done.previous)
@@ -74,18 +59,16 @@ pub(super) fn getdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn getex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let mut deadline = None;
+    let mut form = DeadlineForm::default();
     let mut options = Options::new(&args[2..]);
     while let Some(option) = options.next() {
-        let found = match &option[..] {
-            _ if deadline.is_some() => return Err(Error::syntax()),
-            "PERSIST" => Deadline::Clear,
-            other => {
-                args::deadline(other, &mut options, "getex")?.ok_or_else(Error::syntax)?
-            }
-        };
-        deadline = Some(found);
+        form.take(option, &mut options, &["PERSIST"])?;
     }
+    // The key is looked at before the number, as Redis does.
+    if string::get(work, args[1])?.is_none() {
+        return Ok(Reply::Null);
+    }
+    let deadline = form.deadline("getex")?;
     string::get_ex(work, args[1], deadline).map(Reply::bulk_or_null)
 }
 

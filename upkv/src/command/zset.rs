@@ -8,6 +8,7 @@ use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
+use crate::value::Kind;
 use crate::value::zset::{LexBound, ScoreBound};
 
 fn members(items: Vec<Scored>) -> Reply {
@@ -205,6 +206,10 @@ fn range_command(
             _ => return Err(Error::syntax()),
         }
     }
+    // A count of -1 means no limit, so Redis does not notice a LIMIT that has it.
+    if form == Form::Rank && limit.is_some_and(|(_, take)| take == -1) {
+        limit = None;
+    }
     if limit.is_some() && form == Form::Rank {
         return Err(Error::refused(
             "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
@@ -352,18 +357,17 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
 
 pub(super) fn zscan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let cursor = args::cursor(args[2])?;
+    // The key is looked at before the options, as Redis does.
+    let Some(zset) = work.zset(args[1])? else { return Ok(Reply::scanned(None, Vec::new())) };
     let options = args::scan_options(&args[3..], ScanOf::Zset)?;
     let mut items = Vec::new();
-    let zset = work.zset(args[1])?;
-    let next = zset.and_then(|zset| {
-        zset.scan(cursor, options.count, |item| {
-            if options.pattern.is_none_or(|pattern| glob::matches(pattern, &item.member)) {
-                items.push(Reply::bulk_copy(&item.member));
-                items.push(score_text(item.score));
-            }
-        })
+    let next = zset.scan(cursor, options.count, |item| {
+        if options.pattern.is_none_or(|pattern| glob::matches(pattern, &item.member)) {
+            items.push(Reply::bulk_copy(&item.member));
+            items.push(score_text(item.score));
+        }
     });
-    Ok(Reply::Array(vec![Reply::bulk(next.unwrap_or(0).to_string()), Reply::Array(items)]))
+    Ok(Reply::scanned(next, items))
 }
 
 // --- set algebra
@@ -377,6 +381,10 @@ fn combine(
     stores: bool,
 ) -> Result<(Vec<Scored>, bool)> {
     let (keys, rest) = args::counted_keys(rest, command)?;
+    // Types are checked before the options, as Redis does.
+    for key in keys {
+        work.expect_kind(key, Kind::Zset)?;
+    }
     let mut weights = Vec::new();
     let mut aggregate = Aggregate::default();
     let mut with_scores = false;

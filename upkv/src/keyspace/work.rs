@@ -26,7 +26,7 @@ use crate::value::{Kind, Object, Undo};
 pub(crate) const DEMOTE_BYTES_MIN: usize = 64;
 
 /// See the module documentation.
-pub(crate) struct Work<'a> {
+pub struct Work<'a> {
     pub(crate) engine: &'a Engine,
     /// The time of everything in this work, in ms since the Unix epoch.
     pub(crate) now: u64,

@@ -53,9 +53,12 @@ pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
 fn duplicate(work: &mut Work<'_>, key: &[u8]) -> Result<Option<(Object, u64, bool)>> {
     let hashers = work.engine.hashers.clone();
     let Some(object) = work.object(key)? else { return Ok(None) };
-    let kind = object.kind();
-    let copy = Object::decode(kind, &hashers, &object.encode());
-    let copy = copy.expect("a value's own encoding decodes");
+    let copy = match object {
+        Object::Int(value) => Object::Int(*value),
+        Object::Bytes(bytes) => Object::Bytes(bytes.clone()),
+        object => Object::decode(object.kind(), &hashers, &object.encode())
+            .expect("a value's own encoding decodes"),
+    };
     let entry = work.entry(key)?.expect("the value was just read");
     Ok(Some((copy, entry.slot.expire_at, entry.slot.raw)))
 }
@@ -115,7 +118,7 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
     }
     let raw = work.entry(key)?.is_some_and(|entry| entry.slot.raw);
     Ok(work.object(key)?.map(|object| match object {
-        Object::Bytes(_) | Object::Int(_) if raw => "raw",
+        Object::Bytes(_) if raw => "raw",
         Object::Int(_) => "int",
         Object::Bytes(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
         Object::Bytes(_) => "raw",

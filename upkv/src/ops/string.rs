@@ -111,7 +111,8 @@ fn integer(work: &mut Work<'_>, key: &[u8]) -> Result<i64> {
     match work.object(key)? {
         None => Ok(0),
         Some(Object::Int(value)) => Ok(*value),
-        Some(_) => Err(Error::NotInteger),
+        Some(Object::Bytes(text)) => number::parse_i64(text).ok_or(Error::NotInteger),
+        Some(_) => Err(Error::WrongType),
     }
 }
 
@@ -136,7 +137,7 @@ pub(crate) fn incr_by_float(work: &mut Work<'_>, key: &[u8], change: &[u8]) -> R
     })?;
     let sum = Bytes::from(sum.into_bytes());
     let expire_at = expire_at(work, key)?;
-    work.put(key, Object::string(&sum), expire_at)?;
+    work.put(key, Object::Bytes(sum.clone()), expire_at)?;
     Ok(sum)
 }
 
@@ -154,16 +155,8 @@ pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<u
     }
     let expire_at = expire_at(work, key)?;
     let joined = [&value[..], suffix].concat();
-    work.put_raw(key, edited(joined), expire_at)?;
+    work.put_raw(key, Object::Bytes(joined.into()), expire_at)?;
     Ok(len)
-}
-
-/// Bytes that were edited in place; still an integer where they read as one, so that INCR works.
-fn edited(bytes: Vec<u8>) -> Object {
-    match number::parse_i64(&bytes) {
-        Some(value) => Object::Int(value),
-        None => Object::Bytes(Bytes::from(bytes)),
-    }
 }
 
 pub(crate) fn len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
@@ -218,7 +211,7 @@ pub(crate) fn set_range(
     content[offset..end].copy_from_slice(bytes);
     let len = content.len();
     let expire_at = expire_at(work, key)?;
-    work.put_raw(key, edited(content), expire_at)?;
+    work.put_raw(key, Object::Bytes(content.into()), expire_at)?;
     Ok(len)
 }
 

@@ -9,7 +9,7 @@ use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
-use crate::value::{Kind, Object};
+use crate::value::Object;
 
 /// A member that left its set, with the score it had.
 pub(crate) type Scored = (Bytes, f64);
@@ -270,10 +270,6 @@ pub(crate) fn combine(
     weights: &[f64],
     aggregate: Aggregate,
 ) -> Result<Vec<Scored>> {
-    // Every key's type is checked, also those after a missing one.
-    for key in keys {
-        work.expect_kind(key, Kind::Zset)?;
-    }
     let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
     for (at, key) in keys.iter().enumerate() {
         let weight = weights.get(at).copied().unwrap_or(1.0);

@@ -29,7 +29,6 @@ pub trait Target: sealed::Sealed {
     ///
     /// Those of `body` and of the commit.
     #[doc(hidden)]
-    #[expect(private_interfaces, reason = "the trait is sealed; only this crate calls its methods")]
     fn run<R>(
         &self,
         key: &[u8],
@@ -41,7 +40,6 @@ pub trait Target: sealed::Sealed {
 impl sealed::Sealed for Db {}
 
 impl Target for Db {
-    #[expect(private_interfaces, reason = "the trait is sealed; only this crate calls its methods")]
     fn run<R>(
         &self,
         key: &[u8],

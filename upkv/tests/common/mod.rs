@@ -1,0 +1,167 @@
+//! A small RESP2 client, a real `redis-server` to compare with, and replies as text.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A reply in RESP2 shape.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resp {
+    Status(String),
+    Error(String),
+    Int(i64),
+    Bulk(Option<Vec<u8>>),
+    Array(Option<Vec<Resp>>),
+}
+
+impl Resp {
+    /// Reads one reply.
+    pub fn read(from: &mut impl BufRead) -> Self {
+        let mut line = Vec::new();
+        from.read_until(b'\n', &mut line).expect("a reply line");
+        let text = String::from_utf8_lossy(&line[1..]).trim_end_matches(['\r', '\n']).to_string();
+        match line[0] {
+            b'+' => Self::Status(text),
+            b'-' => Self::Error(text),
+            b':' => Self::Int(text.parse().expect("an integer")),
+            b'$' => match text.parse::<i64>().expect("a length") {
+                -1 => Self::Bulk(None),
+                len => {
+                    let mut bytes = vec![0; usize::try_from(len).expect("a length") + 2];
+                    from.read_exact(&mut bytes).expect("the bytes");
+                    bytes.truncate(bytes.len() - 2);
+                    Self::Bulk(Some(bytes))
+                }
+            },
+            b'*' => match text.parse::<i64>().expect("a length") {
+                -1 => Self::Array(None),
+                len => Self::Array(Some((0..len).map(|_| Self::read(from)).collect())),
+            },
+            other => panic!("unexpected reply type {other}"),
+        }
+    }
+
+    /// What our engine answered, through the wire format.
+    pub fn of(reply: upkv::Result<upkv::Reply>) -> Self {
+        let mut wire = Vec::new();
+        match reply {
+            Ok(reply) => reply.write_resp2(&mut wire),
+            Err(error) => return Self::Error(error.reply_line()),
+        }
+        Self::read(&mut &wire[..])
+    }
+
+    /// One line of text.
+    pub fn show(&self) -> String {
+        match self {
+            Self::Status(text) => text.clone(),
+            Self::Error(text) => format!("(error) {text}"),
+            Self::Int(value) => format!("(int) {value}"),
+            Self::Bulk(None) => "(nil)".into(),
+            Self::Bulk(Some(bytes)) => format!("\"{}\"", bytes.escape_ascii()),
+            Self::Array(None) => "(nil array)".into(),
+            Self::Array(Some(items)) => {
+                let mut text = String::from("[");
+                for (at, item) in items.iter().enumerate() {
+                    let gap = if at == 0 { "" } else { " " };
+                    write!(text, "{gap}{}", item.show()).expect("text grows");
+                }
+                text + "]"
+            }
+        }
+    }
+
+    /// The same with every array sorted, for replies whose order is not specified.
+    pub fn sorted(self) -> Self {
+        match self {
+            Self::Array(Some(items)) => {
+                let mut items: Vec<Self> = items.into_iter().map(Self::sorted).collect();
+                items.sort_by_key(Self::show);
+                Self::Array(Some(items))
+            }
+            other => other,
+        }
+    }
+}
+
+/// A `redis-server` on a socket of its own.
+pub struct Redis {
+    child: Child,
+    dir: PathBuf,
+    socket: BufReader<UnixStream>,
+}
+
+impl Redis {
+    /// Starts a server; `None`, with the reason printed, if there is none on this machine.
+    pub fn start(name: &str) -> Option<Self> {
+        let dir = std::env::temp_dir().join(format!("upkv-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        let path = dir.join("redis.sock");
+        let spawned = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(&path)
+            .current_dir(&dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("SKIPPED: redis-server cannot be started: {error}");
+                std::fs::remove_dir_all(&dir).ok();
+                return None;
+            }
+        };
+        // The server says when it listens; reading that is the only wait.
+        let log = BufReader::new(child.stdout.take().expect("piped"));
+        let ready = log.lines().map_while(Result::ok).any(|line| line.contains("ready to accept connections"));
+        assert!(ready, "redis-server ended before it listened");
+        let socket = UnixStream::connect(&path).expect("the server listens");
+        Some(Self { child, dir, socket: BufReader::new(socket) })
+    }
+
+    /// Runs one command.
+    pub fn command(&mut self, args: &[impl AsRef<[u8]>]) -> Resp {
+        let mut wire = format!("*{}\r\n", args.len()).into_bytes();
+        for arg in args {
+            let arg = arg.as_ref();
+            wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+            wire.extend_from_slice(arg);
+            wire.extend_from_slice(b"\r\n");
+        }
+        self.socket.get_mut().write_all(&wire).expect("the server reads");
+        Resp::read(&mut self.socket)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+/// A small reproducible random source.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).expect("below a usize")
+    }
+
+    pub fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+        of[self.below(of.len())]
+    }
+}
