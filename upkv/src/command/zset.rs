@@ -192,7 +192,7 @@ fn range_command(
     fixed: Option<(Form, bool)>,
     may_have_scores: bool,
 ) -> Result<RangeCommand> {
-    let (mut form, mut reverse) = fixed.unwrap_or((Form::Rank, false));
+    let (mut form, mut reverse) = fixed.map_or((None, None), |(f, r)| (Some(f), Some(r)));
     let mut limit = None;
     let mut with_scores = false;
     let mut options = Options::new(&args[2..]);
@@ -200,12 +200,13 @@ fn range_command(
         match &option[..] {
             "WITHSCORES" if may_have_scores => with_scores = true,
             "LIMIT" => limit = Some((args::int(options.value()?)?, args::int(options.value()?)?)),
-            "BYSCORE" if fixed.is_none() => form = Form::Score,
-            "BYLEX" if fixed.is_none() => form = Form::Lex,
-            "REV" if fixed.is_none() => reverse = true,
+            "BYSCORE" if form.is_none() => form = Some(Form::Score),
+            "BYLEX" if form.is_none() => form = Some(Form::Lex),
+            "REV" if reverse.is_none() => reverse = Some(true),
             _ => return Err(Error::syntax()),
         }
     }
+    let (form, reverse) = (form.unwrap_or(Form::Rank), reverse.unwrap_or(false));
     // A count of -1 means no limit, so Redis does not notice a LIMIT that has it.
     if form == Form::Rank && limit.is_some_and(|(_, take)| take == -1) {
         limit = None;

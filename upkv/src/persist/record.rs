@@ -10,9 +10,9 @@
 //! | 4 expire | deadline u64 (0: none any more), key |
 //! | 5 flush | one zero byte |
 //!
-//! Payloads: a string is its bytes; a hash is a varint count, then field and value each with a varint
-//! length; a sorted set is a varint count, then score (f64 bits) and member with a varint length, in
-//! order. Changes: 1 set (same layout as one element) or 2 remove (field or member).
+//! Payloads: a string is its bytes; a hash is its form (u8, 1: the large one), a varint count, then
+//! field and value each with a varint length; a sorted set is its form, a varint count, then score (f64
+//! bits) and member with a varint length, in order. Changes: 1 set (same layout as one element) or 2 remove (field or member).
 //!
 //! Invariant: no body makes [`Body::parse`] panic or allocate.
 

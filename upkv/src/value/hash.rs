@@ -201,8 +201,9 @@ impl Hash {
         }
     }
 
-    /// Appends the whole value: field count, then fields and values.
+    /// Appends the whole value: form (1: the large one), field count, then fields and values.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(!self.is_packed()));
         packed::put_len(out, self.len());
         match &self.form {
             Form::Packed { bytes, .. } => out.extend_from_slice(bytes),
@@ -216,16 +217,21 @@ impl Hash {
     /// Rebuilds a value from [`Hash::encode`]'s bytes; `None` when they are malformed.
     pub(crate) fn decode(hashers: Arc<Hashers>, bytes: &[u8]) -> Option<Self> {
         let mut walk = Walk::new(bytes);
+        let large = match walk.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
         let count = walk.len()?;
         let mut hash = Self::new(hashers);
-        // Images hold distinct fields, so a long one can skip the quadratic packed phase.
-        if count > PACKED_ITEMS_MAX {
+        if large {
             hash.unpack();
         }
         for _ in 0..count {
             hash.set(walk.bytes()?, walk.bytes()?);
         }
-        (walk.is_done() && hash.len() == count).then_some(hash)
+        let same_form = hash.is_packed() != large;
+        (walk.is_done() && hash.len() == count && same_form).then_some(hash)
     }
 
     /// Appends the delta record of a set field.

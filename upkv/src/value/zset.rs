@@ -260,8 +260,9 @@ impl Zset {
         }
     }
 
-    /// Appends the whole value: member count, then score bits and members in order.
+    /// Appends the whole value: form (1: the large one), member count, then score bits and members in order.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(!self.is_small()));
         packed::put_len(out, self.len());
         for item in self.iter(0..usize::MAX) {
             out.extend_from_slice(&item.score.to_bits().to_le_bytes());
@@ -272,16 +273,22 @@ impl Zset {
     /// Rebuilds a value from [`Zset::encode`]'s bytes; `None` when they are malformed.
     pub(crate) fn decode(hashers: Arc<Hashers>, bytes: &[u8]) -> Option<Self> {
         let mut walk = Walk::new(bytes);
+        let large = match walk.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
         let count = walk.len()?;
         let mut zset = Self::new(hashers);
-        if count > SMALL_ITEMS_MAX {
+        if large {
             zset.index_members();
         }
         for _ in 0..count {
             let score = read_score(&mut walk)?;
             zset.set(walk.bytes()?, score);
         }
-        (walk.is_done() && zset.len() == count).then_some(zset)
+        let same_form = zset.is_small() != large;
+        (walk.is_done() && zset.len() == count && same_form).then_some(zset)
     }
 
     /// Appends the delta record of a set member.
