@@ -22,6 +22,15 @@ pub struct OsVfs;
 #[derive(Debug)]
 struct OsFile(File);
 
+struct OsLock(File);
+
+impl Drop for OsLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process shares the lock from its fork until its exec closes the file.
+        let _unlocked_by_closing = self.0.unlock();
+    }
+}
+
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     // The standard library adds O_CLOEXEC itself.
@@ -113,10 +122,11 @@ impl Vfs for OsVfs {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(e)) => return Err(e),
         }
+        let lock = OsLock(file);
         let pid = format!("{}\n", std::process::id());
-        file.set_len(0)?;
-        file.write_all_at(pid.as_bytes(), 0)?;
-        Ok(Box::new(file))
+        lock.0.set_len(0)?;
+        lock.0.write_all_at(pid.as_bytes(), 0)?;
+        Ok(Box::new(lock))
     }
 
     fn exists(&self, path: &Path) -> bool {
