@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Most bytes [`decode_small`] reads and [`encode_small`] writes.
+/// Most bytes [`decode_small`] reads; who writes more with [`encode_small`] cannot read it again.
 pub const SMALL_BYTES_MAX: usize = 1 << 20;
 
 fn small() -> impl bincode::config::Config {

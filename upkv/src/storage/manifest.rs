@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::address::Seq;
 use super::checksum::crc32c;
-use super::codec::{Decode, Encode, decode_small, encode_small};
+use super::codec::{Decode, Encode, SMALL_BYTES_MAX, decode_small, encode_small};
 use super::error::{Error, ErrorKind, Result};
 use super::format::{HeaderError, MAJOR, MANIFEST_MAGIC, MINOR, SUPPORTED, check_preamble, u32_at};
 use super::vfs::{OpenHow, Vfs};
 
 const HEADER: usize = 32;
-/// Bound on the file: 65,535 mounts with names of 255 bytes do not reach it.
-const BYTES_MAX: u64 = 32 << 20;
+/// Bound on the file: some 3,900 mounts with the longest names, or 40,000 with short ones.
+const BYTES_MAX: u64 = (HEADER + SMALL_BYTES_MAX) as u64;
 /// Longest mount name in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 255;
 
@@ -113,13 +113,24 @@ impl Manifest {
     }
 
     /// Replaces the manifest durably.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`, with nothing changed, if it would be more than can be read again; I/O errors.
     pub(crate) fn save(&self, vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<()> {
+        let bytes = self.encode();
+        let given = (bytes.len() - HEADER) as u64;
+        let limit = SMALL_BYTES_MAX as u64;
+        if given > limit {
+            let what = "manifest with the names of all mounts";
+            return Err(ErrorKind::TooLarge { what, limit, given }.into());
+        }
         replace(
             vfs,
             dir,
             &Self::path(dir),
             &dir.join("MANIFEST.new"),
-            &[&self.encode()],
+            &[&bytes],
         )
     }
 }
@@ -151,4 +162,48 @@ pub(crate) fn replace(
     vfs.rename(aside, path)
         .map_err(|e| Error::io("rename", path, e))?;
     vfs.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::vfs::MemVfs;
+
+    fn manifest(mounts: u16) -> Manifest {
+        Manifest {
+            uuid: [7; 16],
+            hash_seed: 1,
+            incarnation: 2,
+            clean_seq: Some(3),
+            mounts: (0..mounts)
+                .map(|id| (id, 1, "m".repeat(NAME_BYTES_MAX)))
+                .collect(),
+            checkpoints: vec![4, 5],
+            next_checkpoint: 6,
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_refused_before_anything_changes() {
+        let disk = MemVfs::new();
+        let dir = Path::new("store");
+        disk.create_dir(dir).unwrap();
+        let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+        let fits = manifest(3_900);
+        fits.save(&vfs, dir).unwrap();
+        let before = disk.contents();
+        let error = manifest(4_100).save(&vfs, dir).unwrap_err();
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::TooLarge {
+                    limit: 1_048_576,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(disk.contents(), before);
+        assert_eq!(Manifest::load(&vfs, dir).unwrap(), Some(fits));
+    }
 }

@@ -12,6 +12,7 @@
 //! met, which is all that a replay needs. Feature `test-util` only.
 
 mod crash;
+pub mod decode;
 mod errors;
 mod kill;
 mod model;

@@ -1,0 +1,9 @@
+//! Manifest files: header and body. The tests drive the same function with seeded mutations.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use upkv::storage::testing::decode;
+
+fuzz_target!(|bytes: &[u8]| {
+    decode::manifest(bytes);
+});
