@@ -37,8 +37,8 @@ impl std::fmt::Display for Goal {
             Self::None => f.write_str("-"),
             Self::AtMost(x) => write!(f, "<= {}", figure(*x)),
             Self::AtLeast(x) => write!(f, ">= {}", figure(*x)),
-            Self::RatioAtMost(x) => write!(f, "<= {x}x"),
-            Self::RatioAtLeast(x) => write!(f, ">= {x}x"),
+            Self::RatioAtMost(x) => write!(f, "<= {}x", figure(*x)),
+            Self::RatioAtLeast(x) => write!(f, ">= {}x", figure(*x)),
         }
     }
 }
@@ -96,6 +96,14 @@ impl Row {
     /// Our median.
     pub fn ours(&self) -> Option<f64> {
         Some(self.outcome.as_ref().ok()?.ours.median())
+    }
+
+    /// The run that one in a hundred is worse than.
+    pub fn tail(&self, runs: &Samples) -> f64 {
+        runs.quantile(match self.better {
+            Better::Lower => 0.99,
+            Better::Higher => 0.01,
+        })
     }
 
     /// Our median in terms of the best peer's.
@@ -235,11 +243,7 @@ fn write_row(out: &mut String, row: &Row) -> Result<()> {
             row.unit,
             runs.len(),
             runs.median(),
-            runs.quantile(if row.better == Better::Lower {
-                0.99
-            } else {
-                0.01
-            }),
+            row.tail(runs),
         )
     };
     let tail = format!(
@@ -292,19 +296,19 @@ mod tests {
         let fast = row(10.0, &peers, Better::Lower, Goal::RatioAtMost(0.5));
         assert_eq!(
             fast.line(),
-            "kv\tGET\t10.0 ns\t20.0 ns b\t0.50x\t<= 0.5x\tok"
+            "kv\tGET\t10.0 ns\t20.0 ns b\t0.50x\t<= 0.50x\tok"
         );
         let high = row(10.0, &peers, Better::Higher, Goal::RatioAtLeast(1.0));
         assert_eq!(
             high.line(),
-            "kv\tGET\t10.0 ns\t40.0 ns a\t0.25x\t>= 1x\tshort"
+            "kv\tGET\t10.0 ns\t40.0 ns a\t0.25x\t>= 1.00x\tshort"
         );
     }
 
     #[test]
     fn a_goal_without_its_peer_and_a_skipped_row_stay_open() {
         let alone = row(10.0, &[], Better::Lower, Goal::RatioAtMost(0.5));
-        assert_eq!(alone.line(), "kv\tGET\t10.0 ns\t-\t-\t<= 0.5x\t-");
+        assert_eq!(alone.line(), "kv\tGET\t10.0 ns\t-\t-\t<= 0.50x\t-");
         let skipped = Row {
             outcome: Err("no data".to_owned()),
             ..row(0.0, &[], Better::Lower, Goal::AtMost(1.0))

@@ -133,13 +133,13 @@ fn print_row(row: &Row) {
                 format!(
                     "{name} {} (p99 {})",
                     figure(runs.median()),
-                    figure(runs.quantile(0.99))
+                    figure(row.tail(runs))
                 )
             })
             .collect();
         eprintln!(
             "  ours p99 {}, noise {:.1} %{}{}",
-            figure(results.ours.quantile(0.99)),
+            figure(row.tail(&results.ours)),
             results.noise * 100.0,
             if others.is_empty() { "" } else { "; " },
             others.join(", "),
