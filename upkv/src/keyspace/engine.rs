@@ -153,9 +153,7 @@ impl Engine {
 
     /// What follows a commit once no lock is held.
     pub(crate) fn finish(&self, commit: Option<&Commit>, level: Option<Durability>) -> Result<()> {
-        if self.is_over_limit() {
-            self.sweep(SWEEP_SEGMENTS)?;
-        }
+        self.relieve();
         if let Some(commit) = commit {
             self.mount.settle(commit, level)?;
         }
@@ -261,9 +259,7 @@ impl Engine {
             }
             shard.stats.hits += 1;
             drop(shard);
-            if self.is_over_limit() {
-                self.sweep(SWEEP_SEGMENTS)?;
-            }
+            self.relieve();
             return Ok(Some(value));
         }
     }
@@ -294,6 +290,14 @@ impl Engine {
             let used = self.used.load(Ordering::Relaxed);
             used > limit && used > self.sweep_above.load(Ordering::Relaxed)
         })
+    }
+
+    /// A caller's small share of the sweeping, if there is any to do.
+    fn relieve(&self) {
+        if self.is_over_limit() {
+            // The caller's own work is done; a store that refuses says so to `maintain` and to the next write.
+            let _unfinished = self.sweep(SWEEP_SEGMENTS);
+        }
     }
 
     /// Moves the hand over up to `segments` table segments; whether memory is still over the limit.
