@@ -39,7 +39,12 @@ pub struct Builder {
 impl Builder {
     pub(crate) fn new(path: &Path) -> Self {
         let path = path.to_path_buf();
-        Self { path, options: DbOptions::new(), background: None, clock: None }
+        Self {
+            path,
+            options: DbOptions::new(),
+            background: None,
+            clock: None,
+        }
     }
 
     /// See [`DbOptions::memory_limit_bytes`]. Default: no limit.

@@ -71,7 +71,11 @@ impl Db {
         mount.durability_override = options.durability;
         let make = |mount| Arc::new(Engine::new(mount, &options));
         let engine = store.mount_participant(KIND, name, mount, make)?;
-        Ok(Self { store: store.clone(), engine, level: None })
+        Ok(Self {
+            store: store.clone(),
+            engine,
+            level: None,
+        })
     }
 
     /// Opens a directory of its own with default settings: a private store with one database in it.
@@ -119,7 +123,10 @@ impl Db {
     /// ```
     #[must_use]
     pub fn with_durability(&self, level: Durability) -> Self {
-        Self { level: Some(level), ..self.clone() }
+        Self {
+            level: Some(level),
+            ..self.clone()
+        }
     }
 
     /// The position of the newest commit, which includes every write that has returned.
@@ -206,7 +213,9 @@ impl Db {
         options: SetOptions,
     ) -> Result<bool> {
         let (key, value) = (key.as_ref(), value.as_ref());
-        self.grow(key, |work| Ok(ops::string::set(work, key, value, plain(options, false))?.written))
+        self.grow(key, |work| {
+            Ok(ops::string::set(work, key, value, plain(options, false))?.written)
+        })
     }
 
     /// As [`Db::set_with`], and answers the string that was there before.
@@ -275,8 +284,14 @@ impl Db {
             None => SetIf::Plain(Condition::IfAbsent),
             Some(bytes) => SetIf::Equals(bytes),
         };
-        let how = Set { condition, deadline: Deadline::Keep, get: false };
-        self.grow(key, |work| Ok(ops::string::set(work, key, value, how)?.written))
+        let how = Set {
+            condition,
+            deadline: Deadline::Keep,
+            get: false,
+        };
+        self.grow(key, |work| {
+            Ok(ops::string::set(work, key, value, how)?.written)
+        })
     }
 
     /// Reads a string and removes the key.
@@ -286,7 +301,9 @@ impl Db {
     /// [`Error::WrongType`], [`Error::Storage`].
     pub fn get_del(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let key = key.as_ref();
-        self.run(key, |work| Ok(ops::string::get_del(work, key)?.map(Value::from)))
+        self.run(key, |work| {
+            Ok(ops::string::get_del(work, key)?.map(Value::from))
+        })
     }
 
     /// Appends to a string, creating it; the new length in bytes.
@@ -320,7 +337,9 @@ impl Db {
     /// [`Error::WrongType`], [`Error::Storage`].
     pub fn get_range(&self, key: impl AsRef<[u8]>, start: i64, end: i64) -> Result<Value> {
         let key = key.as_ref();
-        self.run(key, |work| Ok(ops::string::range(work, key, start, end)?.into()))
+        self.run(key, |work| {
+            Ok(ops::string::range(work, key, start, end)?.into())
+        })
     }
 
     /// Overwrites from `offset` on, padding with zero bytes; the new length.
@@ -413,7 +432,8 @@ impl Db {
         let owned: Vec<K> = keys.into_iter().collect();
         let keys: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
         self.engine.run(self.level, Keys::Many(&keys), |work| {
-            keys.iter().try_fold(0, |count, key| Ok(count + usize::from(work.remove(key)?)))
+            keys.iter()
+                .try_fold(0, |count, key| Ok(count + usize::from(work.remove(key)?)))
         })
     }
 
@@ -448,7 +468,9 @@ impl Db {
     pub fn expire_at(&self, key: impl AsRef<[u8]>, deadline: Timestamp) -> Result<bool> {
         let key = key.as_ref();
         let at = i64::try_from(deadline.as_millis()).unwrap_or(i64::MAX);
-        self.run(key, |work| ops::keys::expire_at(work, key, at, ExpireIf::default()))
+        self.run(key, |work| {
+            ops::keys::expire_at(work, key, at, ExpireIf::default())
+        })
     }
 
     /// Removes the key's deadline; whether there was one.
@@ -485,9 +507,10 @@ impl Db {
     /// [`Error::NoSuchKey`], [`Error::Storage`].
     pub fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        self.engine.run(self.level, Keys::Many(&[from, to]), |work| {
-            ops::keys::rename(work, from, to, false).map(drop)
-        })
+        self.engine
+            .run(self.level, Keys::Many(&[from, to]), |work| {
+                ops::keys::rename(work, from, to, false).map(drop)
+            })
     }
 
     /// Iterates over the keys that match a glob pattern; `*` matches all.
@@ -521,7 +544,8 @@ impl Db {
     ///
     /// [`Error::Storage`].
     pub fn flush(&self) -> Result<()> {
-        self.engine.run(self.level, Keys::All, |work| work.flush().map(drop))
+        self.engine
+            .run(self.level, Keys::All, |work| work.flush().map(drop))
     }
 
     // --- doors
@@ -596,10 +620,7 @@ impl Db {
     /// assert_eq!(db.get("stock")?.expect("set above"), "0");
     /// # Ok::<(), upkv::Error>(())
     /// ```
-    pub fn transaction<T>(
-        &self,
-        body: impl FnMut(&mut Transaction<'_>) -> Result<T>,
-    ) -> Result<T> {
+    pub fn transaction<T>(&self, body: impl FnMut(&mut Transaction<'_>) -> Result<T>) -> Result<T> {
         transaction::run(self, body)
     }
 
@@ -666,5 +687,9 @@ pub enum Ttl {
 }
 
 pub(crate) fn plain(options: SetOptions, get: bool) -> Set<'static> {
-    Set { condition: SetIf::Plain(options.condition), deadline: options.deadline, get }
+    Set {
+        condition: SetIf::Plain(options.condition),
+        deadline: options.deadline,
+        get,
+    }
 }

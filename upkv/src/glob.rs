@@ -35,7 +35,9 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 
 /// The text a pattern without metacharacters stands for, if it has none.
 pub(crate) fn literal(pattern: &[u8]) -> Option<&[u8]> {
-    let has_meta = pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    let has_meta = pattern
+        .iter()
+        .any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
     (!has_meta).then_some(pattern)
 }
 
@@ -113,7 +115,11 @@ mod tests {
             ("**", "anything", true),
             ("[]a", "a", false),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 

@@ -32,7 +32,11 @@ pub(crate) fn parse_i64(text: &[u8]) -> Option<i64> {
         // Built downwards so that `i64::MIN` is reachable.
         value = value.checked_mul(10)?.checked_sub(digit)?;
     }
-    if negative { Some(value) } else { value.checked_neg() }
+    if negative {
+        Some(value)
+    } else {
+        value.checked_neg()
+    }
 }
 
 /// Reads a `u64` scan cursor; Redis takes any unsigned decimal.
@@ -65,7 +69,10 @@ pub(crate) fn parse_f64(text: &[u8]) -> Option<f64> {
 }
 
 /// Prints a score: whole numbers as integers, else the shortest digits that read back equal.
-#[expect(clippy::cast_possible_truncation, reason = "the range was checked against 2^62")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range was checked against 2^62"
+)]
 #[expect(clippy::cast_precision_loss, reason = "2^62 is exact as f64")]
 pub(crate) fn format_f64(value: f64) -> String {
     const WHOLE_MAX: f64 = (1_i64 << 62) as f64;
@@ -86,7 +93,11 @@ pub(crate) fn format_f64(value: f64) -> String {
     let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let body = lay_out_digits(&digits, exponent);
-    if value < 0.0 { format!("-{body}") } else { body }
+    if value < 0.0 {
+        format!("-{body}")
+    } else {
+        body
+    }
 }
 
 /// Places `digits` (first digit worth 10^`exponent`) plainly or with an exponent, as Redis 7.2 does.
@@ -174,10 +185,18 @@ impl Decimal {
             exponent += 1;
         }
         if digits.is_empty() {
-            return Some(Self { negative: false, digits, exponent: 0 });
+            return Some(Self {
+                negative: false,
+                digits,
+                exponent: 0,
+            });
         }
         let top = exponent.checked_add(i64::try_from(digits.len()).ok()?)?;
-        (top.abs() <= DECIMAL_EXPONENT_MAX).then_some(Self { negative, digits, exponent })
+        (top.abs() <= DECIMAL_EXPONENT_MAX).then_some(Self {
+            negative,
+            digits,
+            exponent,
+        })
     }
 
     /// Digits aligned so that the last one is worth 10^`exponent`.
@@ -205,12 +224,24 @@ impl Decimal {
         let a = self.aligned(exponent, width);
         let b = other.aligned(exponent, width);
         if self.negative == other.negative {
-            return Self { negative: self.negative, digits: add_digits(a, &b), exponent };
+            return Self {
+                negative: self.negative,
+                digits: add_digits(a, &b),
+                exponent,
+            };
         }
         if a >= b {
-            Self { negative: self.negative, digits: subtract_digits(a, &b), exponent }
+            Self {
+                negative: self.negative,
+                digits: subtract_digits(a, &b),
+                exponent,
+            }
         } else {
-            Self { negative: other.negative, digits: subtract_digits(b, &a), exponent }
+            Self {
+                negative: other.negative,
+                digits: subtract_digits(b, &a),
+                exponent,
+            }
         }
     }
 
@@ -221,27 +252,45 @@ impl Decimal {
         if self.digits.is_empty() {
             return "0".into();
         }
-        let text: String = self.digits.iter().map(|digit| char::from(b'0' + digit)).collect();
+        let text: String = self
+            .digits
+            .iter()
+            .map(|digit| char::from(b'0' + digit))
+            .collect();
         let unsigned = if self.exponent >= 0 {
-            format!("{text}{}", "0".repeat(usize::try_from(self.exponent).unwrap_or(0)))
+            format!(
+                "{text}{}",
+                "0".repeat(usize::try_from(self.exponent).unwrap_or(0))
+            )
         } else {
             let fraction = usize::try_from(-self.exponent).unwrap_or(0);
             let padded = format!("{text:0>width$}", width = fraction + 1);
             let (whole, part) = padded.split_at(padded.len() - fraction);
             let part = part.trim_end_matches('0');
-            if part.is_empty() { whole.into() } else { format!("{whole}.{part}") }
+            if part.is_empty() {
+                whole.into()
+            } else {
+                format!("{whole}.{part}")
+            }
         };
-        if self.negative { format!("-{unsigned}") } else { unsigned }
+        if self.negative {
+            format!("-{unsigned}")
+        } else {
+            unsigned
+        }
     }
 
     /// Drops digits worth less than 10^`floor`, rounding half away from zero.
     fn round_to(&mut self, floor: i64) {
-        let Ok(excess) = usize::try_from(floor - self.exponent) else { return };
+        let Ok(excess) = usize::try_from(floor - self.exponent) else {
+            return;
+        };
         if excess == 0 {
             return;
         }
         let keep = self.digits.len().saturating_sub(excess);
-        let round_up = excess <= self.digits.len() && self.digits.get(keep).is_some_and(|d| *d >= 5);
+        let round_up =
+            excess <= self.digits.len() && self.digits.get(keep).is_some_and(|d| *d >= 5);
         self.digits.truncate(keep);
         self.exponent = floor;
         if round_up {
@@ -361,10 +410,17 @@ mod tests {
             ("1e20", "1", "100000000000000000001"),
             ("0", "1.25", "1.25"),
         ] {
-            assert_eq!(decimal_add(a.as_bytes(), b.as_bytes()).as_deref(), Ok(sum), "{a} + {b}");
+            assert_eq!(
+                decimal_add(a.as_bytes(), b.as_bytes()).as_deref(),
+                Ok(sum),
+                "{a} + {b}"
+            );
         }
         assert_eq!(decimal_add(b"inf", b"1"), Err(DecimalError::NotFinite));
-        assert_eq!(decimal_add(b"1e308", b"1e308"), Err(DecimalError::NotFinite));
+        assert_eq!(
+            decimal_add(b"1e308", b"1e308"),
+            Err(DecimalError::NotFinite)
+        );
         assert_eq!(decimal_add(b"x", b"1"), Err(DecimalError::NotAFloat));
     }
 }

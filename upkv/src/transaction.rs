@@ -31,7 +31,9 @@ pub struct Transaction<'a> {
 
 impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transaction").field("others", &self.others).finish_non_exhaustive()
+        f.debug_struct("Transaction")
+            .field("others", &self.others)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +54,9 @@ pub(crate) fn run<T, E: From<Error>>(
         };
         // If this unwinds, dropping the work undoes what was done.
         let outcome = body(&mut tx);
-        let Transaction { work, mut others, .. } = tx;
+        let Transaction {
+            work, mut others, ..
+        } = tx;
         let mut work = work.into_inner();
         if let Some(pending) = work.take_pending() {
             drop(work);

@@ -12,15 +12,47 @@ use upkv::{Db, Session, Store};
 
 const KEYS: &[&str] = &["a", "b", "c", "d"];
 const FIELDS: &[&str] = &["f1", "f2", "f3", "x"];
-const VALUES: &[&str] =
-    &["", "0", "1", "-7", "10", "abc", "hello world", "3.5", "9223372036854775807", "01", " 1", "\u{e9}"];
-const INTS: &[&str] = &["0", "1", "-1", "2", "-3", "5", "100", "-100", "x", "9223372036854775807", "1.5"];
-const SCORES: &[&str] = &["0", "1", "-1", "2.5", "3", "10", "inf", "-inf", "nan", "x", "(1"];
+const VALUES: &[&str] = &[
+    "",
+    "0",
+    "1",
+    "-7",
+    "10",
+    "abc",
+    "hello world",
+    "3.5",
+    "9223372036854775807",
+    "01",
+    " 1",
+    "\u{e9}",
+];
+const INTS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "2",
+    "-3",
+    "5",
+    "100",
+    "-100",
+    "x",
+    "9223372036854775807",
+    "1.5",
+];
+const SCORES: &[&str] = &[
+    "0", "1", "-1", "2.5", "3", "10", "inf", "-inf", "nan", "x", "(1",
+];
 const BOUNDS: &[&str] = &["-inf", "+inf", "(1", "(2.5", "0", "3", "(-1", "x", "10"];
 const LEX: &[&str] = &["-", "+", "[f1", "(f1", "[f3", "(x", "f1", "[", "("];
 /// Absolute times far away, in seconds and ms, and one long ago.
 const TIMES: &[&str] = &["4000000000", "4100000000", "1", "x", "0", "-5"];
-const MILLIS: &[&str] = &["4000000000123", "4100000000456", "1", "x", "9223372036854775807"];
+const MILLIS: &[&str] = &[
+    "4000000000123",
+    "4100000000456",
+    "1",
+    "x",
+    "9223372036854775807",
+];
 const LONG: &str = "a value of more than sixty-four bytes, so that it can be demoted: 0123456789";
 
 struct Shape {
@@ -34,7 +66,11 @@ fn key(r: &mut Random) -> String {
 }
 
 fn value(r: &mut Random) -> String {
-    if r.below(6) == 0 { LONG.to_string() } else { r.pick(VALUES).to_string() }
+    if r.below(6) == 0 {
+        LONG.to_string()
+    } else {
+        r.pick(VALUES).to_string()
+    }
 }
 
 fn maybe(r: &mut Random, line: &mut Vec<String>, options: &[&str]) {
@@ -45,7 +81,11 @@ fn maybe(r: &mut Random, line: &mut Vec<String>, options: &[&str]) {
     }
 }
 
-fn many(r: &mut Random, max: usize, mut one: impl FnMut(&mut Random) -> Vec<String>) -> Vec<String> {
+fn many(
+    r: &mut Random,
+    max: usize,
+    mut one: impl FnMut(&mut Random) -> Vec<String>,
+) -> Vec<String> {
     (0..=r.below(max)).flat_map(|_| one(r)).collect()
 }
 
@@ -59,7 +99,10 @@ fn line(r: &mut Random) -> Shape {
 }
 
 fn shape(words: Vec<String>) -> Shape {
-    Shape { line: words, unordered: false }
+    Shape {
+        line: words,
+        unordered: false,
+    }
 }
 
 fn words(name: &str, rest: Vec<String>) -> Vec<String> {
@@ -72,7 +115,19 @@ fn string_line(r: &mut Random) -> Shape {
     let line = match r.below(22) {
         0 | 1 | 2 => {
             let mut line = words("SET", vec![k, value(r)]);
-            maybe(r, &mut line, &["NX", "XX", "GET", "KEEPTTL", "EXAT 4000000000", "EX 0", "EX x"]);
+            maybe(
+                r,
+                &mut line,
+                &[
+                    "NX",
+                    "XX",
+                    "GET",
+                    "KEEPTTL",
+                    "EXAT 4000000000",
+                    "EX 0",
+                    "EX x",
+                ],
+            );
             line
         }
         3 | 4 => words("get", vec![k]),
@@ -80,21 +135,34 @@ fn string_line(r: &mut Random) -> Shape {
         6 => words("GETDEL", vec![k]),
         7 => {
             let mut line = words("GETEX", vec![k]);
-            maybe(r, &mut line, &["PERSIST", "PXAT 4000000000123", "EXAT 1", "EX -1", "EX"]);
+            maybe(
+                r,
+                &mut line,
+                &["PERSIST", "PXAT 4000000000123", "EXAT 1", "EX -1", "EX"],
+            );
             line
         }
         8 => words("SETNX", vec![k, value(r)]),
-        9 => words("SETEX", vec![k, r.pick(&["1000", "0", "-1", "x"]).into(), value(r)]),
+        9 => words(
+            "SETEX",
+            vec![k, r.pick(&["1000", "0", "-1", "x"]).into(), value(r)],
+        ),
         10 => words("MGET", many(r, 3, |r| vec![key(r)])),
         11 => words("MSET", many(r, 3, |r| vec![key(r), value(r)])),
         12 => words("MSETNX", many(r, 2, |r| vec![key(r), value(r)])),
         13 => words("APPEND", vec![k, value(r)]),
         14 => words("STRLEN", vec![k]),
         15 => words("GETRANGE", vec![k, int, r.pick(INTS).into()]),
-        16 => words("SETRANGE", vec![k, r.pick(&["0", "1", "5", "-1", "x"]).into(), value(r)]),
+        16 => words(
+            "SETRANGE",
+            vec![k, r.pick(&["0", "1", "5", "-1", "x"]).into(), value(r)],
+        ),
         17 => words(r.pick(&["INCR", "DECR"]), vec![k]),
         18 => words(r.pick(&["INCRBY", "DECRBY"]), vec![k, int]),
-        19 => words("INCRBYFLOAT", vec![k, r.pick(&["20", "-2", "x", "3e2", "inf"]).into()]),
+        19 => words(
+            "INCRBYFLOAT",
+            vec![k, r.pick(&["20", "-2", "x", "3e2", "inf"]).into()],
+        ),
         20 => words("MSET", vec![k]),
         _ => words("OBJECT", vec!["ENCODING".into(), k]),
     };
@@ -109,8 +177,14 @@ fn hash_line(r: &mut Random) -> Shape {
     let k = key(r);
     let head = vec![k.clone()];
     let line = match r.below(16) {
-        0..=2 => words("HSET", [head, many(r, 3, |r| vec![field(r), value(r)])].concat()),
-        3 => words("HMSET", [head, many(r, 2, |r| vec![field(r), value(r)])].concat()),
+        0..=2 => words(
+            "HSET",
+            [head, many(r, 3, |r| vec![field(r), value(r)])].concat(),
+        ),
+        3 => words(
+            "HMSET",
+            [head, many(r, 2, |r| vec![field(r), value(r)])].concat(),
+        ),
         4 => words("HSETNX", vec![k, field(r), value(r)]),
         5 => words("HGET", vec![k, field(r)]),
         6 => words("HMGET", [head, many(r, 3, |r| vec![field(r)])].concat()),
@@ -121,10 +195,17 @@ fn hash_line(r: &mut Random) -> Shape {
         11 => words("HSTRLEN", vec![k, field(r)]),
         12 => words("HDEL", [head, many(r, 2, |r| vec![field(r)])].concat()),
         13 => words("HINCRBY", vec![k, field(r), r.pick(INTS).into()]),
-        14 => words("HINCRBYFLOAT", vec![k, field(r), r.pick(&["20", "-2", "x", "3e2"]).into()]),
+        14 => words(
+            "HINCRBYFLOAT",
+            vec![k, field(r), r.pick(&["20", "-2", "x", "3e2"]).into()],
+        ),
         _ => {
             let mut line = words("HSCAN", vec![k, "0".into()]);
-            maybe(r, &mut line, &["MATCH f*", "COUNT 1000", "COUNT 0", "MATCH"]);
+            maybe(
+                r,
+                &mut line,
+                &["MATCH f*", "COUNT 1000", "COUNT 0", "MATCH"],
+            );
             line
         }
     };
@@ -147,14 +228,24 @@ fn zset_line(r: &mut Random) -> Shape {
         5 => words("ZSCORE", vec![k, member]),
         6 => words("ZMSCORE", vec![k, member, field(r)]),
         7 => words("ZCARD", vec![k]),
-        8 => words("ZCOUNT", vec![k, r.pick(BOUNDS).into(), r.pick(BOUNDS).into()]),
+        8 => words(
+            "ZCOUNT",
+            vec![k, r.pick(BOUNDS).into(), r.pick(BOUNDS).into()],
+        ),
         9 => words("ZREM", [vec![k], many(r, 2, |r| vec![field(r)])].concat()),
         10 => words(r.pick(&["ZRANK", "ZREVRANK"]), vec![k, member]),
         11 | 12 => {
             let bounds = if r.below(2) == 0 { INTS } else { BOUNDS };
             let (low, high) = (r.pick(bounds), r.pick(bounds));
             let mut line = words("ZRANGE", vec![k, low.into(), high.into()]);
-            let options = ["BYSCORE", "REV", "WITHSCORES", "LIMIT 1 2", "LIMIT 0 -1", "LIMIT 1"];
+            let options = [
+                "BYSCORE",
+                "REV",
+                "WITHSCORES",
+                "LIMIT 1 2",
+                "LIMIT 0 -1",
+                "LIMIT 1",
+            ];
             maybe(r, &mut line, &options);
             line
         }
@@ -165,32 +256,60 @@ fn zset_line(r: &mut Random) -> Shape {
             line
         }
         14 => {
-            let mut line = words("ZREVRANGE", vec![k, r.pick(INTS).into(), r.pick(INTS).into()]);
+            let mut line = words(
+                "ZREVRANGE",
+                vec![k, r.pick(INTS).into(), r.pick(INTS).into()],
+            );
             maybe(r, &mut line, &["WITHSCORES"]);
             line
         }
-        15 => words("ZREMRANGEBYSCORE", vec![k, r.pick(BOUNDS).into(), r.pick(BOUNDS).into()]),
-        16 => words("ZREMRANGEBYRANK", vec![k, r.pick(INTS).into(), r.pick(INTS).into()]),
+        15 => words(
+            "ZREMRANGEBYSCORE",
+            vec![k, r.pick(BOUNDS).into(), r.pick(BOUNDS).into()],
+        ),
+        16 => words(
+            "ZREMRANGEBYRANK",
+            vec![k, r.pick(INTS).into(), r.pick(INTS).into()],
+        ),
         17 => {
             let mut line = words(r.pick(&["ZPOPMIN", "ZPOPMAX"]), vec![k]);
             maybe(r, &mut line, &["2", "0", "-1", "x"]);
             line
         }
         18 => {
-            let mut line = words("ZRANGESTORE", vec![k, key(r), r.pick(BOUNDS).into(), r.pick(BOUNDS).into()]);
+            let mut line = words(
+                "ZRANGESTORE",
+                vec![k, key(r), r.pick(BOUNDS).into(), r.pick(BOUNDS).into()],
+            );
             maybe(r, &mut line, &["BYSCORE", "REV", "LIMIT 0 1"]);
             line
         }
         19 | 20 => {
             let name = r.pick(&["ZUNION", "ZINTER", "ZDIFF"]);
-            let mut line = words(name, vec![r.pick(&["2", "1", "0", "x", "3"]).into(), k, key(r)]);
-            maybe(r, &mut line, &["WEIGHTS 2 3", "AGGREGATE MAX", "AGGREGATE MIN", "WITHSCORES"]);
+            let mut line = words(
+                name,
+                vec![r.pick(&["2", "1", "0", "x", "3"]).into(), k, key(r)],
+            );
+            maybe(
+                r,
+                &mut line,
+                &[
+                    "WEIGHTS 2 3",
+                    "AGGREGATE MAX",
+                    "AGGREGATE MIN",
+                    "WITHSCORES",
+                ],
+            );
             line
         }
         21 => {
             let name = r.pick(&["ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"]);
             let mut line = words(name, vec![key(r), "2".into(), k, key(r)]);
-            maybe(r, &mut line, &["WEIGHTS 2 0.5", "AGGREGATE MAX", "AGGREGATE x"]);
+            maybe(
+                r,
+                &mut line,
+                &["WEIGHTS 2 0.5", "AGGREGATE MAX", "AGGREGATE x"],
+            );
             line
         }
         22 => words("ZSCAN", vec![k, "0".into()]),
@@ -204,11 +323,17 @@ fn lex_line(r: &mut Random) -> Shape {
     let bounds = || vec!["lex".to_string()];
     let (low, high) = (r.pick(LEX).to_string(), r.pick(LEX).to_string());
     let line = match r.below(6) {
-        0 | 1 => words("ZADD", vec!["lex".into(), "0".into(), field(r), "0".into(), field(r)]),
+        0 | 1 => words(
+            "ZADD",
+            vec!["lex".into(), "0".into(), field(r), "0".into(), field(r)],
+        ),
         2 => words("ZLEXCOUNT", [bounds(), vec![low, high]].concat()),
         3 => words("ZREMRANGEBYLEX", [bounds(), vec![low, high]].concat()),
         4 => {
-            let mut line = words("ZRANGE", [bounds(), vec![low, high, "BYLEX".into()]].concat());
+            let mut line = words(
+                "ZRANGE",
+                [bounds(), vec![low, high, "BYLEX".into()]].concat(),
+            );
             maybe(r, &mut line, &["REV", "LIMIT 1 1", "WITHSCORES", "BYSCORE"]);
             line
         }
@@ -245,38 +370,77 @@ fn key_line(r: &mut Random) -> Shape {
             maybe(r, &mut line, &["NX", "XX", "GT", "LT"]);
             line
         }
-        8 => words("EXPIRE", vec![k, r.pick(&["100000", "-1", "0", "x", "9223372036854775807"]).into()]),
-        9 => words("PEXPIRE", vec![k, r.pick(&["-1", "x", "9223372036854775807"]).into()]),
+        8 => words(
+            "EXPIRE",
+            vec![
+                k,
+                r.pick(&["100000", "-1", "0", "x", "9223372036854775807"])
+                    .into(),
+            ],
+        ),
+        9 => words(
+            "PEXPIRE",
+            vec![k, r.pick(&["-1", "x", "9223372036854775807"]).into()],
+        ),
         10 => words(r.pick(&["EXPIRETIME", "PEXPIRETIME"]), vec![k]),
         11 => words("PERSIST", vec![k]),
         12 => {
             let pattern = r.pick(&["*", "a", "[ab]", "?", "[^a]", "\\a"]);
-            return Shape { line: words("KEYS", vec![pattern.into()]), unordered: true };
+            return Shape {
+                line: words("KEYS", vec![pattern.into()]),
+                unordered: true,
+            };
         }
         13 => {
             let mut line = words("SCAN", vec!["0".into(), "COUNT".into(), "1000".into()]);
-            maybe(r, &mut line, &["MATCH [ab]", "TYPE hash", "TYPE nonsense", "COUNT 0", "x"]);
-            return Shape { line, unordered: true };
+            maybe(
+                r,
+                &mut line,
+                &["MATCH [ab]", "TYPE hash", "TYPE nonsense", "COUNT 0", "x"],
+            );
+            return Shape {
+                line,
+                unordered: true,
+            };
         }
         14 => words("DBSIZE", vec![]),
-        15 => words(r.pick(&["FLUSHALL", "FLUSHDB"]), if r.below(2) == 0 { vec!["x".into()] } else { vec![] }),
+        15 => words(
+            r.pick(&["FLUSHALL", "FLUSHDB"]),
+            if r.below(2) == 0 {
+                vec!["x".into()]
+            } else {
+                vec![]
+            },
+        ),
         16 => words("nonsense", vec![k]),
-        17 => words(r.pick(&["GET", "SET", "HSET", "ZADD", "EXPIRE", "PING", "ECHO"]), vec![]),
+        17 => words(
+            r.pick(&["GET", "SET", "HSET", "ZADD", "EXPIRE", "PING", "ECHO"]),
+            vec![],
+        ),
         18 => words("MULTI", vec![]),
-        _ => words(r.pick(&["EXEC", "EXEC", "DISCARD", "WATCH", "UNWATCH"]), if r.below(2) == 0 { vec![k] } else { vec![] }),
+        _ => words(
+            r.pick(&["EXEC", "EXEC", "DISCARD", "WATCH", "UNWATCH"]),
+            if r.below(2) == 0 { vec![k] } else { vec![] },
+        ),
     };
     shape(line)
 }
 
 /// EXPIRE counts from now, so the deadlines of the two sides may differ by what passed in between.
 fn depends_on_time(line: &[String]) -> bool {
-    matches!(line[0].as_str(), "EXPIRE" | "SETEX") && line.get(2).is_some_and(|span| span.parse::<i32>().is_ok_and(|n| n > 0))
+    matches!(line[0].as_str(), "EXPIRE" | "SETEX")
+        && line
+            .get(2)
+            .is_some_and(|span| span.parse::<i32>().is_ok_and(|n| n > 0))
 }
 
 fn run(redis: &mut Redis, seed: u64, steps: usize, demote: bool) {
     let dir = std::env::temp_dir().join(format!("upkv-diff-{}-{seed}", std::process::id()));
     let db = if demote {
-        let store = Store::builder(&dir).background(false).open().expect("a store");
+        let store = Store::builder(&dir)
+            .background(false)
+            .open()
+            .expect("a store");
         Db::mount(&store, "kv").expect("mounts")
     } else {
         Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts")
@@ -326,9 +490,13 @@ fn run(redis: &mut Redis, seed: u64, steps: usize, demote: bool) {
 
 #[test]
 fn replies_equal_those_of_redis() {
-    let Some(mut redis) = Redis::start("differential") else { return };
-    let rounds: u64 =
-        std::env::var("DIFFERENTIAL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let Some(mut redis) = Redis::start("differential") else {
+        return;
+    };
+    let rounds: u64 = std::env::var("DIFFERENTIAL_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(30);
     for seed in 1..=rounds {
         run(&mut redis, seed, 400, seed % 2 == 0);
     }

@@ -64,7 +64,11 @@ impl<'a> DeadlineForm<'a> {
         if !is_word && !matches!(&option[..], "EX" | "PX" | "EXAT" | "PXAT") {
             return Err(Error::syntax());
         }
-        if self.found.as_ref().is_some_and(|(before, _)| *before != option) {
+        if self
+            .found
+            .as_ref()
+            .is_some_and(|(before, _)| *before != option)
+        {
             return Err(Error::syntax());
         }
         let value = if is_word { &[][..] } else { options.value()? };
@@ -74,7 +78,9 @@ impl<'a> DeadlineForm<'a> {
 
     /// The deadline, if a form was given.
     pub(crate) fn deadline(&self, command: &str) -> Result<Option<Deadline>> {
-        let Some((form, value)) = &self.found else { return Ok(None) };
+        let Some((form, value)) = &self.found else {
+            return Ok(None);
+        };
         let (seconds, relative) = match &form[..] {
             "KEEPTTL" => return Ok(Some(Deadline::Keep)),
             "PERSIST" => return Ok(Some(Deadline::Clear)),
@@ -95,10 +101,18 @@ pub(crate) fn positive_span(
     command: &str,
 ) -> Result<Deadline> {
     let refused = || Error::refused_with(format!("ERR invalid expire time in '{command}' command"));
-    let scaled = if seconds { span.checked_mul(1000) } else { Some(span) };
+    let scaled = if seconds {
+        span.checked_mul(1000)
+    } else {
+        Some(span)
+    };
     let millis = scaled.filter(|millis| *millis > 0).ok_or_else(refused)?;
     let millis = u64::try_from(millis).map_err(|_| refused())?;
-    Ok(if relative { Deadline::In(millis) } else { Deadline::At(millis) })
+    Ok(if relative {
+        Deadline::In(millis)
+    } else {
+        Deadline::At(millis)
+    })
 }
 
 /// A count of keys that must all be there: `numkeys key...`; the keys and what follows.
@@ -109,9 +123,14 @@ pub(crate) fn counted_keys<'a>(
     let (count, rest) = rest.split_first().ok_or_else(Error::syntax)?;
     let count = int(count)?;
     let at_least = || {
-        Error::refused_with(format!("ERR at least 1 input key is needed for '{command}' command"))
+        Error::refused_with(format!(
+            "ERR at least 1 input key is needed for '{command}' command"
+        ))
     };
-    let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or_else(at_least)?;
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(at_least)?;
     rest.split_at_checked(count).ok_or_else(Error::syntax)
 }
 
@@ -134,7 +153,12 @@ pub(crate) enum ScanOf {
 pub(crate) fn scan_options<'a>(rest: &'a [&'a [u8]], of: ScanOf) -> Result<ScanOptions<'a>> {
     /// Most elements one step looks at, whatever COUNT asks for.
     const COUNT_MAX: i64 = 1 << 20;
-    let mut found = ScanOptions { pattern: None, count: 10, kind: None, values: true };
+    let mut found = ScanOptions {
+        pattern: None,
+        count: 10,
+        kind: None,
+        values: true,
+    };
     let mut options = Options::new(rest);
     while let Some(option) = options.next() {
         match &option[..] {
@@ -149,7 +173,9 @@ pub(crate) fn scan_options<'a>(rest: &'a [&'a [u8]], of: ScanOf) -> Result<ScanO
             "TYPE" if of == ScanOf::Keys => found.kind = Some(options.value()?),
             "NOVALUES" if of == ScanOf::Hash => found.values = false,
             "NOVALUES" => {
-                return Err(Error::refused("ERR NOVALUES option can only be used in HSCAN"));
+                return Err(Error::refused(
+                    "ERR NOVALUES option can only be used in HSCAN",
+                ));
             }
             _ => return Err(Error::syntax()),
         }

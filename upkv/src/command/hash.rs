@@ -51,28 +51,40 @@ pub(super) fn hmget(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 pub(super) fn hgetall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
     let pairs = hash.into_iter().flat_map(|hash| hash.iter());
-    Ok(Reply::Map(pairs.map(|(f, v)| (Reply::bulk_copy(f), Reply::bulk_copy(v))).collect()))
+    Ok(Reply::Map(
+        pairs
+            .map(|(f, v)| (Reply::bulk_copy(f), Reply::bulk_copy(v)))
+            .collect(),
+    ))
 }
 
 pub(super) fn hkeys(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
     let fields = hash.into_iter().flat_map(|hash| hash.iter());
-    Ok(Reply::Array(fields.map(|(field, _)| Reply::bulk_copy(field)).collect()))
+    Ok(Reply::Array(
+        fields.map(|(field, _)| Reply::bulk_copy(field)).collect(),
+    ))
 }
 
 pub(super) fn hvals(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
     let values = hash.into_iter().flat_map(|hash| hash.iter());
-    Ok(Reply::Array(values.map(|(_, value)| Reply::bulk_copy(value)).collect()))
+    Ok(Reply::Array(
+        values.map(|(_, value)| Reply::bulk_copy(value)).collect(),
+    ))
 }
 
 pub(super) fn hlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(work.hash(args[1])?.map_or(0, |hash| hash.len())))
+    Ok(Reply::count(
+        work.hash(args[1])?.map_or(0, |hash| hash.len()),
+    ))
 }
 
 pub(super) fn hexists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
-    Ok(Reply::flag(hash.is_some_and(|hash| hash.get(args[2]).is_some())))
+    Ok(Reply::flag(
+        hash.is_some_and(|hash| hash.get(args[2]).is_some()),
+    ))
 }
 
 pub(super) fn hstrlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -99,7 +111,9 @@ pub(super) fn hincrbyfloat(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply
 
 pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mount = work.engine.mount.clone();
-    let [_, key, options @ ..] = args else { return Err(Error::syntax()) };
+    let [_, key, options @ ..] = args else {
+        return Err(Error::syntax());
+    };
     let Some((count, rest)) = options.split_first() else {
         let picked = work.hash(key)?.and_then(|hash| hash.pick(mount.random()));
         return Ok(picked.map_or(Reply::Null, |(field, _)| Reply::bulk_copy(field)));
@@ -113,7 +127,9 @@ pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> 
     if with_values && count < -REPEATED_MAX {
         return Err(Error::refused("ERR value is out of range"));
     }
-    let Some(hash) = work.hash(key)? else { return Ok(Reply::Array(Vec::new())) };
+    let Some(hash) = work.hash(key)? else {
+        return Ok(Reply::Array(Vec::new()));
+    };
     let mut picked: Vec<(&[u8], &[u8])> = Vec::new();
     if count < 0 {
         picked.extend((0..count.unsigned_abs()).map_while(|_| hash.pick(mount.random())));
@@ -125,13 +141,20 @@ pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> 
     Ok(if with_values {
         Reply::Pairs(picked.into_iter().map(pair).collect())
     } else {
-        Reply::Array(picked.into_iter().map(|(field, _)| Reply::bulk_copy(field)).collect())
+        Reply::Array(
+            picked
+                .into_iter()
+                .map(|(field, _)| Reply::bulk_copy(field))
+                .collect(),
+        )
     })
 }
 
 /// Keeps `count` distinct random items.
 pub(super) fn shuffle_prefix<T>(items: &mut Vec<T>, count: u64, mut random: impl FnMut() -> u64) {
-    let keep = usize::try_from(count).unwrap_or(usize::MAX).min(items.len());
+    let keep = usize::try_from(count)
+        .unwrap_or(usize::MAX)
+        .min(items.len());
     for at in 0..keep {
         let left = (items.len() - at) as u64;
         let other = at + usize::try_from(random() % left).unwrap_or(0);
@@ -143,11 +166,16 @@ pub(super) fn shuffle_prefix<T>(items: &mut Vec<T>, count: u64, mut random: impl
 pub(super) fn hscan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let cursor = args::cursor(args[2])?;
     // The key is looked at before the options, as Redis does.
-    let Some(hash) = work.hash(args[1])? else { return Ok(Reply::scanned(None, Vec::new())) };
+    let Some(hash) = work.hash(args[1])? else {
+        return Ok(Reply::scanned(None, Vec::new()));
+    };
     let options = args::scan_options(&args[3..], ScanOf::Hash)?;
     let mut items = Vec::new();
     let next = hash.scan(cursor, options.count, |field, value| {
-        if options.pattern.is_none_or(|pattern| glob::matches(pattern, field)) {
+        if options
+            .pattern
+            .is_none_or(|pattern| glob::matches(pattern, field))
+        {
             items.push(Reply::bulk_copy(field));
             if options.values {
                 items.push(Reply::bulk_copy(value));

@@ -25,7 +25,9 @@ pub(super) fn exists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn type_of(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::Status(work.kind(args[1])?.map_or("none", Kind::name)))
+    Ok(Reply::Status(
+        work.kind(args[1])?.map_or("none", Kind::name),
+    ))
 }
 
 pub(super) fn rename(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -67,11 +69,18 @@ pub(super) fn scan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let cursor = args::cursor(args[1])?;
     let options = args::scan_options(&args[2..], ScanOf::Keys)?;
     let page = keys::scan(work, cursor, options.count, |key, kind| {
-        options.pattern.is_none_or(|pattern| glob::matches(pattern, key))
-            && options.kind.is_none_or(|wanted| args::is(wanted, kind.name()))
+        options
+            .pattern
+            .is_none_or(|pattern| glob::matches(pattern, key))
+            && options
+                .kind
+                .is_none_or(|wanted| args::is(wanted, kind.name()))
     })?;
     let keys = page.keys.into_iter().map(Reply::bulk).collect();
-    Ok(Reply::Array(vec![Reply::bulk(page.cursor.to_string()), Reply::Array(keys)]))
+    Ok(Reply::Array(vec![
+        Reply::bulk(page.cursor.to_string()),
+        Reply::Array(keys),
+    ]))
 }
 
 pub(super) fn expire(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -106,7 +115,9 @@ fn expire_with(
             b"LT" => when.less = true,
             _ => {
                 let option = String::from_utf8_lossy(option);
-                return Err(Error::refused_with(format!("ERR Unsupported option {option}")));
+                return Err(Error::refused_with(format!(
+                    "ERR Unsupported option {option}"
+                )));
             }
         }
     }
@@ -116,22 +127,28 @@ fn expire_with(
         ));
     }
     if when.greater && when.less {
-        return Err(Error::refused("ERR GT and LT options at the same time are not compatible"));
+        return Err(Error::refused(
+            "ERR GT and LT options at the same time are not compatible",
+        ));
     }
     let span = args::int(args[2])?;
     let refused = || Error::refused_with(format!("ERR invalid expire time in '{command}' command"));
-    let millis = if seconds { span.checked_mul(1000).ok_or_else(refused)? } else { span };
-    let base = if relative { i64::try_from(work.now).unwrap_or(i64::MAX) } else { 0 };
+    let millis = if seconds {
+        span.checked_mul(1000).ok_or_else(refused)?
+    } else {
+        span
+    };
+    let base = if relative {
+        i64::try_from(work.now).unwrap_or(i64::MAX)
+    } else {
+        0
+    };
     let at = millis.checked_add(base).ok_or_else(refused)?;
     keys::expire_at(work, args[1], at, when).map(Reply::flag)
 }
 
 /// -2 without key, -1 without deadline, else what `convert` makes of deadline and time.
-fn remaining(
-    work: &mut Work<'_>,
-    key: &[u8],
-    convert: impl Fn(u64, u64) -> u64,
-) -> Result<Reply> {
+fn remaining(work: &mut Work<'_>, key: &[u8], convert: impl Fn(u64, u64) -> u64) -> Result<Reply> {
     let now = work.now;
     Ok(Reply::Int(match work.entry(key)? {
         None => -2,
@@ -141,7 +158,9 @@ fn remaining(
 }
 
 pub(super) fn ttl(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    remaining(work, args[1], |at, now| (at - now).saturating_add(500) / 1000)
+    remaining(work, args[1], |at, now| {
+        (at - now).saturating_add(500) / 1000
+    })
 }
 
 pub(super) fn pttl(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

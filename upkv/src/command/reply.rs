@@ -71,7 +71,10 @@ impl Reply {
 
     /// What a scan step answers: the next cursor, 0 after the last step, and the items.
     pub(crate) fn scanned(next: Option<u64>, items: Vec<Self>) -> Self {
-        Self::Array(vec![Self::bulk(next.unwrap_or(0).to_string()), Self::Array(items)])
+        Self::Array(vec![
+            Self::bulk(next.unwrap_or(0).to_string()),
+            Self::Array(items),
+        ])
     }
 
     /// Appends the reply in RESP2, the protocol every Redis client understands.

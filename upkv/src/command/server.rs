@@ -11,7 +11,9 @@ pub(super) fn ping(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     match args {
         [_] => Ok(Reply::Status("PONG")),
         [_, text] => Ok(Reply::bulk_copy(text)),
-        _ => Err(Error::refused("ERR wrong number of arguments for 'ping' command")),
+        _ => Err(Error::refused(
+            "ERR wrong number of arguments for 'ping' command",
+        )),
     }
 }
 
@@ -40,7 +42,9 @@ pub(super) fn command(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
             let names = table::commands().map(|info| Reply::bulk_copy(info.name.as_bytes()));
             Ok(Reply::Array(names.collect()))
         }
-        [_] => Ok(Reply::Array(table::commands().map(|info| info.describe()).collect())),
+        [_] => Ok(Reply::Array(
+            table::commands().map(|info| info.describe()).collect(),
+        )),
         [_, subcommand, ..] => {
             let subcommand = String::from_utf8_lossy(subcommand);
             let text = format!("ERR unknown subcommand '{subcommand}'. Try COMMAND HELP.");

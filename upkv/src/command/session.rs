@@ -48,7 +48,11 @@ struct Watch {
 
 impl Session {
     pub(crate) fn new(db: Db) -> Self {
-        Self { db, queue: None, watched: Vec::new() }
+        Self {
+            db,
+            queue: None,
+            watched: Vec::new(),
+        }
     }
 
     /// Runs, or inside MULTI queues, one command.
@@ -83,18 +87,25 @@ impl Session {
             queue.broken = true;
             return Err(error);
         }
-        queue.commands.push(args.iter().map(|arg| (*arg).into()).collect());
+        queue
+            .commands
+            .push(args.iter().map(|arg| (*arg).into()).collect());
         Ok(Reply::Status("QUEUED"))
     }
 
     /// Notes that a command could not be queued; a malformed EXEC ends the transaction.
     fn refuse(&mut self, args: &[&[u8]], error: Error) -> Error {
-        if args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
+        if args
+            .first()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC"))
+        {
             self.queue = None;
             self.unwatch();
             let line = error.to_string();
             let cause = line.strip_prefix("ERR ").unwrap_or(&line);
-            return Error::refused_with(format!("EXECABORT Transaction discarded because of: {cause}"));
+            return Error::refused_with(format!(
+                "EXECABORT Transaction discarded because of: {cause}"
+            ));
         }
         if let Some(queue) = &mut self.queue {
             queue.broken = true;
@@ -104,9 +115,7 @@ impl Session {
 
     fn control(&mut self, name: &str, args: &[&[u8]]) -> Result<Reply> {
         match (name, self.queue.is_some()) {
-            ("multi", true) => {
-                Err(Error::refused("ERR MULTI calls can not be nested"))
-            }
+            ("multi", true) => Err(Error::refused("ERR MULTI calls can not be nested")),
             ("multi", false) => {
                 self.queue = Some(Queue::default());
                 Ok(Reply::OK)
@@ -140,7 +149,9 @@ impl Session {
     fn exec(&mut self) -> Result<Reply> {
         let queue = self.queue.take().unwrap_or_default();
         let outcome = if queue.broken {
-            Err(Error::refused("EXECABORT Transaction discarded because of previous errors."))
+            Err(Error::refused(
+                "EXECABORT Transaction discarded because of previous errors.",
+            ))
         } else {
             run_queue(&self.db, &queue.commands, &self.watched)
         };
@@ -160,21 +171,31 @@ impl Session {
         watched.sessions += 1;
         let version = watched.version;
         drop(shard);
-        self.watched.push(Watch { key: key.into(), shard: index, version });
+        self.watched.push(Watch {
+            key: key.into(),
+            shard: index,
+            version,
+        });
         // A key that is overdue already must not fire later, when it is cleaned up.
         if let Err(error) = self.forget_overdue(key, index) {
-            debug_assert!(matches!(error, Error::Storage(_)), "only the store can refuse: {error}");
+            debug_assert!(
+                matches!(error, Error::Storage(_)),
+                "only the store can refuse: {error}"
+            );
         }
     }
 
     /// Removes a watched key that is overdue and takes the version after that.
     fn forget_overdue(&mut self, key: &[u8], index: usize) -> Result<()> {
-        let version = self.db.engine.run(None, crate::keyspace::engine::Keys::One(key), |work| {
-            if work.entry(key)?.is_none() {
-                work.remove(key)?;
-            }
-            Ok(())
-        });
+        let version = self
+            .db
+            .engine
+            .run(None, crate::keyspace::engine::Keys::One(key), |work| {
+                if work.entry(key)?.is_none() {
+                    work.remove(key)?;
+                }
+                Ok(())
+            });
         version?;
         let shard = self.db.engine.shards[index].lock();
         if let (Some(watch), Some(watched)) = (self.watched.last_mut(), shard.watched.get(key)) {
@@ -204,8 +225,10 @@ impl Drop for Session {
 
 fn run_queue(db: &Db, commands: &[Vec<Box<[u8]>>], watched: &[Watch]) -> Result<Reply> {
     use crate::keyspace::engine::Keys;
-    let lines: Vec<Vec<&[u8]>> =
-        commands.iter().map(|line| line.iter().map(|arg| &**arg).collect()).collect();
+    let lines: Vec<Vec<&[u8]>> = commands
+        .iter()
+        .map(|line| line.iter().map(|arg| &**arg).collect())
+        .collect();
     let mut keys: Vec<&[u8]> = watched.iter().map(|watch| &*watch.key).collect();
     let mut all = false;
     for line in &lines {
@@ -241,7 +264,10 @@ fn has_fired(work: &mut Work<'_>, watched: &[Watch]) -> Result<bool> {
     for watch in watched {
         let probe = work.engine.hashers.probe(&watch.key);
         let shard = work.shard(watch.shard)?;
-        let overdue = shard.table.find(probe, &watch.key).is_some_and(|e| e.slot.is_expired(now));
+        let overdue = shard
+            .table
+            .find(probe, &watch.key)
+            .is_some_and(|e| e.slot.is_expired(now));
         let version = shard.watched.get(&watch.key).map(|watched| watched.version);
         if overdue || version != Some(watch.version) {
             return Ok(true);

@@ -8,8 +8,11 @@ use crate::ops::string::{self, Set, SetIf};
 use crate::options::{Condition, Deadline};
 use crate::value::Kind;
 
-const PLAIN: Set<'static> =
-    Set { condition: SetIf::Plain(Condition::Always), deadline: Deadline::Clear, get: false };
+const PLAIN: Set<'static> = Set {
+    condition: SetIf::Plain(Condition::Always),
+    deadline: Deadline::Clear,
+    get: false,
+};
 
 pub(super) fn get(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     string::get(work, args[1]).map(Reply::bulk_or_null)
@@ -73,7 +76,10 @@ pub(super) fn getex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn setnx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let how = Set { condition: SetIf::Plain(Condition::IfAbsent), ..PLAIN };
+    let how = Set {
+        condition: SetIf::Plain(Condition::IfAbsent),
+        ..PLAIN
+    };
     string::set(work, args[1], args[2], how).map(|done| Reply::flag(done.written))
 }
 
@@ -93,7 +99,11 @@ pub(super) fn mget(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         Some(Kind::String) => string::get(work, key).map(Reply::bulk_or_null),
         _ => Ok(Reply::Null),
     };
-    args[1..].iter().map(get).collect::<Result<_>>().map(Reply::Array)
+    args[1..]
+        .iter()
+        .map(get)
+        .collect::<Result<_>>()
+        .map(Reply::Array)
 }
 
 fn check_pairs(args: &Args<'_>, command: &str) -> Result<()> {
@@ -154,8 +164,9 @@ pub(super) fn incrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 pub(super) fn decrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let change = args::int(args[2])?;
-    let change =
-        change.checked_neg().ok_or_else(|| Error::refused("ERR decrement would overflow"))?;
+    let change = change
+        .checked_neg()
+        .ok_or_else(|| Error::refused("ERR decrement would overflow"))?;
     string::incr_by(work, args[1], change).map(Reply::Int)
 }
 

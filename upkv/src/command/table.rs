@@ -26,9 +26,16 @@ pub(crate) const CONTROL: u8 = 32;
 enum At {
     None,
     /// From `first` to `last` (negative: from the end) in steps.
-    Range { first: usize, last: i32, step: usize },
+    Range {
+        first: usize,
+        last: i32,
+        step: usize,
+    },
     /// `numkeys` at a position, keys after it; plus a destination before it, if any.
-    Counted { count: usize, destination: bool },
+    Counted {
+        count: usize,
+        destination: bool,
+    },
 }
 
 /// One row of the table.
@@ -42,12 +49,34 @@ pub(crate) struct Command {
     summary: &'static str,
 }
 
-const ONE: At = At::Range { first: 1, last: 1, step: 1 };
-const TWO: At = At::Range { first: 1, last: 2, step: 1 };
-const EACH: At = At::Range { first: 1, last: -1, step: 1 };
-const PAIRS: At = At::Range { first: 1, last: -1, step: 2 };
-const COUNTED: At = At::Counted { count: 1, destination: false };
-const STORED: At = At::Counted { count: 2, destination: true };
+const ONE: At = At::Range {
+    first: 1,
+    last: 1,
+    step: 1,
+};
+const TWO: At = At::Range {
+    first: 1,
+    last: 2,
+    step: 1,
+};
+const EACH: At = At::Range {
+    first: 1,
+    last: -1,
+    step: 1,
+};
+const PAIRS: At = At::Range {
+    first: 1,
+    last: -1,
+    step: 2,
+};
+const COUNTED: At = At::Counted {
+    count: 1,
+    destination: false,
+};
+const STORED: At = At::Counted {
+    count: 2,
+    destination: true,
+};
 
 macro_rules! rows {
     ($($name:literal $arity:literal $($flag:ident)|+ , $at:expr, $handler:path, $summary:literal;)*) => {
@@ -170,7 +199,9 @@ const ECHO_BYTES_MAX: usize = 128;
 impl Command {
     /// The row for an argument list.
     pub(crate) fn find(args: &Args<'_>) -> Result<&'static Self> {
-        let name = args.first().ok_or_else(|| Error::refused("ERR empty command"))?;
+        let name = args
+            .first()
+            .ok_or_else(|| Error::refused("ERR empty command"))?;
         let lower = name.to_ascii_lowercase();
         match TABLE.binary_search_by(|row| row.name.as_bytes().cmp(&lower)) {
             Ok(at) => Ok(&TABLE[at]),
@@ -180,7 +211,11 @@ impl Command {
 
     pub(crate) fn check_arguments(&self, args: &Args<'_>) -> Result<()> {
         let given = i32::try_from(args.len()).unwrap_or(i32::MAX);
-        let fits = if self.arity < 0 { given >= -self.arity } else { given == self.arity };
+        let fits = if self.arity < 0 {
+            given >= -self.arity
+        } else {
+            given == self.arity
+        };
         if fits {
             return Ok(());
         }
@@ -213,8 +248,12 @@ impl Command {
                 span.unwrap_or(&[]).iter().step_by(step).copied().collect()
             }
             At::Counted { count, destination } => {
-                let wanted = args.get(count).and_then(|text| crate::number::parse_i64(text));
-                let wanted = wanted.and_then(|wanted| usize::try_from(wanted).ok()).unwrap_or(0);
+                let wanted = args
+                    .get(count)
+                    .and_then(|text| crate::number::parse_i64(text));
+                let wanted = wanted
+                    .and_then(|wanted| usize::try_from(wanted).ok())
+                    .unwrap_or(0);
                 let rest = args.get(count + 1..).unwrap_or(&[]);
                 let mut found = rest[..wanted.min(rest.len())].to_vec();
                 found.extend(destination.then(|| args.get(1).copied()).flatten());
@@ -228,8 +267,10 @@ fn unknown(name: &[u8], args: &[&[u8]]) -> Error {
     let cut = |bytes: &[u8]| {
         String::from_utf8_lossy(&bytes[..bytes.len().min(ECHO_BYTES_MAX)]).into_owned()
     };
-    let mut text =
-        format!("ERR unknown command '{}', with args beginning with: ", cut(name));
+    let mut text = format!(
+        "ERR unknown command '{}', with args beginning with: ",
+        cut(name)
+    );
     let start = text.len();
     for arg in args {
         let room = ECHO_BYTES_MAX.saturating_sub(text.len() - start);
@@ -274,7 +315,11 @@ pub struct CommandInfo {
 impl CommandInfo {
     pub(crate) fn describe(&self) -> Reply {
         let count = |n: usize| Reply::count(n);
-        let mut flags = vec![Reply::Status(if self.writes { "write" } else { "readonly" })];
+        let mut flags = vec![Reply::Status(if self.writes {
+            "write"
+        } else {
+            "readonly"
+        })];
         flags.extend(self.fast.then_some(Reply::Status("fast")));
         Reply::Array(vec![
             Reply::bulk_copy(self.name.as_bytes()),
@@ -293,8 +338,12 @@ pub fn commands() -> impl Iterator<Item = CommandInfo> {
         let (first_key, last_key, key_step) = match row.at {
             At::None => (0, 0, 0),
             At::Range { first, last, step } => (first, last, step),
-            At::Counted { destination: true, .. } => (1, 1, 1),
-            At::Counted { destination: false, .. } => (0, 0, 0),
+            At::Counted {
+                destination: true, ..
+            } => (1, 1, 1),
+            At::Counted {
+                destination: false, ..
+            } => (0, 0, 0),
         };
         CommandInfo {
             name: row.name,
@@ -316,7 +365,11 @@ mod tests {
     fn keys_of(line: &str) -> Vec<String> {
         let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let command = Command::find(&args).expect("a known command");
-        command.keys(&args).iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+        command
+            .keys(&args)
+            .iter()
+            .map(|key| String::from_utf8_lossy(key).into_owned())
+            .collect()
     }
 
     #[test]
@@ -345,6 +398,9 @@ mod tests {
     fn unknown_commands_are_echoed() {
         let args: [&[u8]; 3] = [b"FOO", b"a", b"b"];
         let error = Command::find(&args).err().expect("unknown").to_string();
-        assert_eq!(error, "ERR unknown command 'FOO', with args beginning with: 'a' 'b' ");
+        assert_eq!(
+            error,
+            "ERR unknown command 'FOO', with args beginning with: 'a' 'b' "
+        );
     }
 }

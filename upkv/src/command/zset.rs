@@ -12,7 +12,12 @@ use crate::value::Kind;
 use crate::value::zset::{LexBound, ScoreBound};
 
 fn members(items: Vec<Scored>) -> Reply {
-    Reply::Array(items.into_iter().map(|(member, _)| Reply::bulk(member)).collect())
+    Reply::Array(
+        items
+            .into_iter()
+            .map(|(member, _)| Reply::bulk(member))
+            .collect(),
+    )
 }
 
 fn pairs(items: Vec<Scored>) -> Reply {
@@ -21,7 +26,11 @@ fn pairs(items: Vec<Scored>) -> Reply {
 }
 
 fn listed(items: Vec<Scored>, with_scores: bool) -> Reply {
-    if with_scores { pairs(items) } else { members(items) }
+    if with_scores {
+        pairs(items)
+    } else {
+        members(items)
+    }
 }
 
 pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -45,7 +54,9 @@ pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         return Err(Error::syntax());
     }
     if when.absent && when.present {
-        return Err(Error::refused("ERR XX and NX options at the same time are not compatible"));
+        return Err(Error::refused(
+            "ERR XX and NX options at the same time are not compatible",
+        ));
     }
     if (when.greater && when.less) || (when.absent && (when.greater || when.less)) {
         return Err(Error::refused(
@@ -53,7 +64,9 @@ pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         ));
     }
     if increment && items.len() > 2 {
-        return Err(Error::refused("ERR INCR option supports a single increment-element pair"));
+        return Err(Error::refused(
+            "ERR INCR option supports a single increment-element pair",
+        ));
     }
     let items = items
         .chunks_exact(2)
@@ -65,7 +78,11 @@ pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         return Ok(sum.map_or(Reply::Null, Reply::Double));
     }
     let done = zset::add(work, args[1], when, &items)?;
-    Ok(Reply::count(if changed { done.added + done.changed } else { done.added }))
+    Ok(Reply::count(if changed {
+        done.added + done.changed
+    } else {
+        done.added
+    }))
 }
 
 pub(super) fn zincrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -89,18 +106,24 @@ pub(super) fn zmscore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn zcard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(work.zset(args[1])?.map_or(0, |zset| zset.len())))
+    Ok(Reply::count(
+        work.zset(args[1])?.map_or(0, |zset| zset.len()),
+    ))
 }
 
 pub(super) fn zcount(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (min, max) = score_bounds(args[2], args[3])?;
-    let ranks = work.zset(args[1])?.map(|zset| zset.ranks_by_score(min, max));
+    let ranks = work
+        .zset(args[1])?
+        .map(|zset| zset.ranks_by_score(min, max));
     Ok(Reply::count(ranks.map_or(0, |ranks| ranks.len())))
 }
 
 pub(super) fn zlexcount(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (min, max) = lex_bounds(args[2], args[3])?;
-    let ranks = work.zset(args[1])?.map(|zset| zset.ranks_by_lex(&min, &max));
+    let ranks = work
+        .zset(args[1])?
+        .map(|zset| zset.ranks_by_lex(&min, &max));
     Ok(Reply::count(ranks.map_or(0, |ranks| ranks.len())))
 }
 
@@ -231,14 +254,13 @@ fn range_command(
         Form::Score => score_bounds(low, high).map(|(min, max)| By::Score(min, max))?,
         Form::Lex => lex_bounds(low, high).map(|(min, max)| By::Lex(min, max))?,
     };
-    Ok(RangeCommand { interval: Interval { by, reverse, limit }, with_scores })
+    Ok(RangeCommand {
+        interval: Interval { by, reverse, limit },
+        with_scores,
+    })
 }
 
-fn read_range(
-    work: &mut Work<'_>,
-    args: &Args<'_>,
-    fixed: Option<(Form, bool)>,
-) -> Result<Reply> {
+fn read_range(work: &mut Work<'_>, args: &Args<'_>, fixed: Option<(Form, bool)>) -> Result<Reply> {
     let range = range_command(&args[2..], fixed, true)?;
     let items = range.interval.read(work, args[1])?;
     Ok(listed(items, range.with_scores))
@@ -276,7 +298,11 @@ pub(super) fn zrangestore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
 }
 
 fn remove_range(work: &mut Work<'_>, key: &[u8], by: By) -> Result<Reply> {
-    let interval = Interval { by, reverse: false, limit: None };
+    let interval = Interval {
+        by,
+        reverse: false,
+        limit: None,
+    };
     let taken = zset::take_range(work, key, |zset| interval.ranks(zset))?;
     Ok(Reply::count(taken.len()))
 }
@@ -317,13 +343,17 @@ fn pop(work: &mut Work<'_>, args: &Args<'_>, highest: bool) -> Result<Reply> {
         return Ok(pairs(taken));
     }
     // Without a count the answer is flat in both protocols.
-    let flat = taken.into_iter().flat_map(|(m, score)| [Reply::bulk(m), Reply::Double(score)]);
+    let flat = taken
+        .into_iter()
+        .flat_map(|(m, score)| [Reply::bulk(m), Reply::Double(score)]);
     Ok(Reply::Array(flat.collect()))
 }
 
 pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mount = work.engine.mount.clone();
-    let [_, key, options @ ..] = args else { return Err(Error::syntax()) };
+    let [_, key, options @ ..] = args else {
+        return Err(Error::syntax());
+    };
     let pick = |zset: &crate::value::zset::Zset| {
         let rank = usize::try_from(mount.random() % zset.len().max(1) as u64).unwrap_or(0);
         let item = zset.at(rank)?;
@@ -342,7 +372,9 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     if with_scores && count < i64::MIN / 2 {
         return Err(Error::refused("ERR value is out of range"));
     }
-    let Some(zset) = work.zset(key)? else { return Ok(Reply::Array(Vec::new())) };
+    let Some(zset) = work.zset(key)? else {
+        return Ok(Reply::Array(Vec::new()));
+    };
     let mut picked: Vec<Scored> = Vec::new();
     if count < 0 {
         picked.extend((0..count.unsigned_abs()).map_while(|_| pick(zset)));
@@ -359,11 +391,16 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
 pub(super) fn zscan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let cursor = args::cursor(args[2])?;
     // The key is looked at before the options, as Redis does.
-    let Some(zset) = work.zset(args[1])? else { return Ok(Reply::scanned(None, Vec::new())) };
+    let Some(zset) = work.zset(args[1])? else {
+        return Ok(Reply::scanned(None, Vec::new()));
+    };
     let options = args::scan_options(&args[3..], ScanOf::Zset)?;
     let mut items = Vec::new();
     let next = zset.scan(cursor, options.count, |item| {
-        if options.pattern.is_none_or(|pattern| glob::matches(pattern, &item.member)) {
+        if options
+            .pattern
+            .is_none_or(|pattern| glob::matches(pattern, &item.member))
+        {
             items.push(Reply::bulk_copy(&item.member));
             items.push(score_text(item.score));
         }

@@ -19,7 +19,7 @@ use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
 use crate::persist::record::{self, Body};
 use crate::stats::Stats;
-use crate::storage::{self, Commit, Durability, Mount, Timestamp};
+use crate::storage::{self, Address, Commit, Durability, ErrorKind, Mount, Timestamp};
 use crate::value::{Kind, Object};
 
 /// Times a work starts over before it reads cold values under the lock.
@@ -53,7 +53,9 @@ pub(crate) struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("shards", &self.shards.len()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,15 +76,22 @@ impl Engine {
         let count = options.shards.unwrap_or_else(|| (32 * cores).max(16));
         let count = count.clamp(1, 4_096).next_power_of_two();
         let shard_bits = count.trailing_zeros();
-        let shards =
-            (0..count).map(|_| Mutex::new(Shard::new(Arc::clone(&hashers), shard_bits))).collect();
+        let shards = (0..count)
+            .map(|_| Mutex::new(Shard::new(Arc::clone(&hashers), shard_bits)))
+            .collect();
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         // A memory-only log would still hold what is dropped here, so demotion could not save anything.
-        let memory_limit = options.memory_limit_bytes.filter(|_| !mount.is_memory()).map(signed);
+        let memory_limit = options
+            .memory_limit_bytes
+            .filter(|_| !mount.is_memory())
+            .map(signed);
         let max_memory = options.max_memory_bytes.map(signed);
         let least = memory_limit.into_iter().chain(max_memory).min();
         let report_step = least.map_or(usize::MAX, |limit| {
-            usize::try_from(limit / 64).unwrap_or(0).div_euclid(count).min(4_096)
+            usize::try_from(limit / 64)
+                .unwrap_or(0)
+                .div_euclid(count)
+                .min(4_096)
         });
         Self {
             mount,
@@ -103,12 +112,20 @@ impl Engine {
     // --- placement
 
     pub(crate) fn shard_of(&self, placement: u64) -> usize {
-        if self.shard_bits == 0 { 0 } else { (placement >> (64 - self.shard_bits)) as usize }
+        if self.shard_bits == 0 {
+            0
+        } else {
+            (placement >> (64 - self.shard_bits)) as usize
+        }
     }
 
     /// First placement hash of a shard.
     pub(crate) fn shard_start(&self, index: usize) -> u64 {
-        if self.shard_bits == 0 { 0 } else { (index as u64) << (64 - self.shard_bits) }
+        if self.shard_bits == 0 {
+            0
+        } else {
+            (index as u64) << (64 - self.shard_bits)
+        }
     }
 
     // --- running work
@@ -172,12 +189,18 @@ impl Engine {
 
     /// Reads what a work is waiting for. No lock is held.
     pub(crate) fn load(&self, pending: Pending) -> Result<Vec<Loaded>> {
-        let Pending::Cold(wanted) = pending else { return Ok(Vec::new()) };
+        let Pending::Cold(wanted) = pending else {
+            return Ok(Vec::new());
+        };
         let mut loaded = Vec::with_capacity(wanted.len());
         for wanted in wanted {
             match self.read_cold(&wanted) {
                 Ok(object) => {
-                    loaded.push(Loaded { key: wanted.key, chain: wanted.chain, object });
+                    loaded.push(Loaded {
+                        key: wanted.key,
+                        chain: wanted.chain,
+                        object,
+                    });
                 }
                 // The records may have moved while they were read; then the work meets the new ones.
                 Err(error) if self.is_current(&wanted) => return Err(error),
@@ -194,23 +217,46 @@ impl Engine {
         entry.is_some_and(|entry| entry.slot.home.is_chain(&wanted.chain))
     }
 
+    /// A record's body. That a read had to write out earlier commits, and could not, does not make the
+    /// outcome of the caller's own operation unknown: nothing of it was appended.
+    fn read(&self, at: Address) -> Result<Bytes> {
+        self.mount.read(at).map_err(|error| match error.kind() {
+            ErrorKind::OutcomeUnknown { cause } => Error::Storage(
+                ErrorKind::Poisoned {
+                    cause: cause.clone(),
+                }
+                .into(),
+            ),
+            _ => Error::Storage(error),
+        })
+    }
+
     /// Rebuilds a value from its image and deltas.
     pub(crate) fn read_cold(&self, wanted: &ColdRef) -> Result<Object> {
         self.cold_reads.fetch_add(1, Ordering::Relaxed);
         let damaged = |what| Error::Storage(storage::Error::corrupt("log", 0, what));
         let mut object = None;
         for at in &wanted.chain {
-            let body = self.mount.read(*at)?;
-            let kind = if object.is_none() { record::IMAGE } else { record::DELTA };
+            let body = self.read(*at)?;
+            let kind = if object.is_none() {
+                record::IMAGE
+            } else {
+                record::DELTA
+            };
             let parsed = Body::parse(kind, &body).ok_or_else(|| damaged("malformed value"))?;
             match (parsed, &mut object) {
-                (Body::Image { kind, key, payload, .. }, None)
-                    if *key == *wanted.key && kind == wanted.kind =>
-                {
+                (
+                    Body::Image {
+                        kind, key, payload, ..
+                    },
+                    None,
+                ) if *key == *wanted.key && kind == wanted.kind => {
                     object = Object::decode(kind, &self.hashers, payload);
                 }
                 (Body::Delta { key, changes, .. }, Some(object)) if *key == *wanted.key => {
-                    object.replay(changes).ok_or_else(|| damaged("malformed change"))?;
+                    object
+                        .replay(changes)
+                        .ok_or_else(|| damaged("malformed change"))?;
                 }
                 _ => return Err(damaged("a record belongs to another key")),
             }
@@ -229,7 +275,10 @@ impl Engine {
                 return Ok(None);
             };
             let (image, len) = match &entry.slot.object {
-                Object::Cold { kind: Kind::String, len } => (entry.slot.home.image(), *len as usize),
+                Object::Cold {
+                    kind: Kind::String,
+                    len,
+                } => (entry.slot.home.image(), *len as usize),
                 object => {
                     let bytes = object.string_bytes().ok_or(Error::WrongType)?;
                     entry.slot.warm();
@@ -239,7 +288,7 @@ impl Engine {
             };
             drop(shard);
             self.cold_reads.fetch_add(1, Ordering::Relaxed);
-            let body = self.mount.read(image);
+            let body = self.read(image);
             let mut shard = self.shards[self.shard_of(probe.placement)].lock();
             let current = shard.table.find_mut(probe, key);
             let Some(entry) = current.filter(|entry| entry.slot.home.image() == image) else {
@@ -267,10 +316,17 @@ impl Engine {
     /// The payload of a string image, without copying it.
     fn payload(body: &Bytes, key: &[u8]) -> Result<Bytes> {
         match Body::parse(record::IMAGE, body) {
-            Some(Body::Image { kind: Kind::String, key: found, payload, .. }) if found == key => {
-                Ok(body.slice_ref(payload))
-            }
-            _ => Err(Error::Storage(storage::Error::corrupt("log", 0, "a record belongs to another key"))),
+            Some(Body::Image {
+                kind: Kind::String,
+                key: found,
+                payload,
+                ..
+            }) if found == key => Ok(body.slice_ref(payload)),
+            _ => Err(Error::Storage(storage::Error::corrupt(
+                "log",
+                0,
+                "a record belongs to another key",
+            ))),
         }
     }
 
@@ -323,7 +379,8 @@ impl Engine {
                 if hand.is_multiple_of(4 * self.shards.len()) {
                     let used = self.used.load(Ordering::Relaxed);
                     let slack = self.memory_limit.unwrap_or(0) / 64;
-                    self.sweep_above.store(used.saturating_add(slack), Ordering::Relaxed);
+                    self.sweep_above
+                        .store(used.saturating_add(slack), Ordering::Relaxed);
                 }
             }
         }
@@ -358,7 +415,9 @@ impl Engine {
     /// Writes a collection whole, so that its deltas are not needed any more, and drops it from memory.
     fn demote_with_image(&self, shard: &mut Shard, key: &[u8]) -> Result<()> {
         let probe = self.hashers.probe(key);
-        let Some(entry) = shard.table.find_mut(probe, key) else { return Ok(()) };
+        let Some(entry) = shard.table.find_mut(probe, key) else {
+            return Ok(());
+        };
         let mut frame = self.mount.frame();
         let slot = &mut entry.slot;
         record::push_image(&mut frame, &self.mount, key, slot.expire_at, &slot.object);
@@ -414,7 +473,9 @@ impl Engine {
 
     /// Removes overdue keys of one shard and logs that.
     pub(crate) fn expire(&self, index: usize, now: u64) -> Result<()> {
-        let Some(shard) = self.shards.get(index) else { return Ok(()) };
+        let Some(shard) = self.shards.get(index) else {
+            return Ok(());
+        };
         let mut shard = shard.lock();
         let shard = &mut *shard;
         shard.timer = None;
@@ -422,7 +483,9 @@ impl Engine {
         let mut frame = self.mount.frame();
         let mut overdue = Vec::new();
         for probe in due {
-            let Some(entry) = shard.table.find_hashed(probe) else { continue };
+            let Some(entry) = shard.table.find_hashed(probe) else {
+                continue;
+            };
             let deadline = entry.slot.expire_at;
             if entry.slot.is_expired(now) {
                 record::push_delete(&mut frame, &self.mount, &entry.key);
@@ -442,7 +505,11 @@ impl Engine {
         }
         for (probe, key) in overdue {
             if let Some(entry) = shard.table.take(probe, &key) {
-                entry.slot.home.records().for_each(|at| self.mount.release(at));
+                entry
+                    .slot
+                    .home
+                    .records()
+                    .for_each(|at| self.mount.release(at));
                 shard.discount(&entry.slot);
                 shard.changed(&key);
                 shard.stats.expired += 1;
@@ -462,7 +529,11 @@ impl Engine {
         for shard in &self.shards {
             let shard = shard.lock();
             stats.keys += shard.table.len() as u64;
-            stats.cold_keys += shard.table.iter().filter(|e| e.slot.object.is_cold()).count() as u64;
+            stats.cold_keys += shard
+                .table
+                .iter()
+                .filter(|e| e.slot.object.is_cold())
+                .count() as u64;
             stats.used_bytes += (shard.used + shard.expiry.memory()) as u64;
             stats.hits += shard.stats.hits;
             stats.misses += shard.stats.misses;
@@ -483,7 +554,12 @@ impl Engine {
             let mut used = 0;
             for entry in shard.table.iter() {
                 used += entry.memory();
-                live += entry.slot.home.records().map(storage::Address::log_bytes).sum::<u64>();
+                live += entry
+                    .slot
+                    .home
+                    .records()
+                    .map(storage::Address::log_bytes)
+                    .sum::<u64>();
                 if entry.slot.home.is_none() {
                     return Err(format!("key {:?} is not in the log", entry.key));
                 }
@@ -492,12 +568,17 @@ impl Engine {
                 }
             }
             if used != shard.used {
-                return Err(format!("shard {index} counts {} bytes and holds {used}", shard.used));
+                return Err(format!(
+                    "shard {index} counts {} bytes and holds {used}",
+                    shard.used
+                ));
             }
         }
         let counted = self.mount.live_bytes();
         if live != counted {
-            return Err(format!("the log counts {counted} live bytes, the keys hold {live}"));
+            return Err(format!(
+                "the log counts {counted} live bytes, the keys hold {live}"
+            ));
         }
         Ok(())
     }

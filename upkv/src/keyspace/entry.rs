@@ -41,7 +41,14 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(object: Object, expire_at: u64) -> Self {
-        Self { object, expire_at, home: Home::default(), heat: 0, raw: false, counted: 0 }
+        Self {
+            object,
+            expire_at,
+            home: Home::default(),
+            heat: 0,
+            raw: false,
+            counted: 0,
+        }
     }
 
     pub(crate) fn is_expired(&self, now: u64) -> bool {
@@ -73,7 +80,11 @@ impl Slot {
 impl Entry {
     /// Bytes this key keeps in memory, value included.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() + SLOT_BYTES + self.key.len() + self.slot.home.memory() + self.slot.object.memory()
+        size_of::<Self>()
+            + SLOT_BYTES
+            + self.key.len()
+            + self.slot.home.memory()
+            + self.slot.object.memory()
     }
 }
 
@@ -123,13 +134,18 @@ impl Home {
 
     /// Whether `chain` is still what [`Home::chain`] answers.
     pub(crate) fn is_chain(&self, chain: &[Address]) -> bool {
-        chain.split_first().is_some_and(|(image, deltas)| *image == self.image && deltas == self.deltas())
+        chain
+            .split_first()
+            .is_some_and(|(image, deltas)| *image == self.image && deltas == self.deltas())
     }
 
     /// Every record the key keeps alive.
     pub(crate) fn records(&self) -> impl Iterator<Item = Address> + '_ {
         let image = (!self.is_none()).then_some(self.image);
-        image.into_iter().chain(self.deltas().iter().copied()).chain(self.expiry())
+        image
+            .into_iter()
+            .chain(self.deltas().iter().copied())
+            .chain(self.expiry())
     }
 
     pub(crate) fn push_delta(&mut self, at: Address) {
@@ -152,6 +168,8 @@ impl Home {
 
     fn memory(&self) -> usize {
         let more = self.more.as_ref();
-        more.map_or(0, |more| size_of::<More>() + more.deltas.capacity() * size_of::<Address>())
+        more.map_or(0, |more| {
+            size_of::<More>() + more.deltas.capacity() * size_of::<Address>()
+        })
     }
 }

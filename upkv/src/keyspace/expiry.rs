@@ -21,7 +21,10 @@ impl Expiry {
     /// Lists a key under its deadline; the slot's time.
     pub(crate) fn add(&mut self, now: u64, deadline: u64, probe: Probe) -> u64 {
         let away = deadline.saturating_sub(now);
-        let width = SLOTS.iter().find(|(below, _)| away < *below).map_or(65_536, |slot| slot.1);
+        let width = SLOTS
+            .iter()
+            .find(|(below, _)| away < *below)
+            .map_or(65_536, |slot| slot.1);
         let at = deadline.checked_next_multiple_of(width).unwrap_or(u64::MAX);
         self.slots.entry(at).or_default().push(probe);
         at
@@ -55,7 +58,10 @@ impl Expiry {
 
     /// Bytes the index keeps in memory.
     pub(crate) fn memory(&self) -> usize {
-        self.slots.values().map(|keys| keys.capacity() * size_of::<Probe>() + 48).sum()
+        self.slots
+            .values()
+            .map(|keys| keys.capacity() * size_of::<Probe>() + 48)
+            .sum()
     }
 }
 
@@ -64,7 +70,10 @@ mod tests {
     use super::*;
 
     fn probe(n: u64) -> Probe {
-        Probe { placement: n, random: n }
+        Probe {
+            placement: n,
+            random: n,
+        }
     }
 
     #[test]

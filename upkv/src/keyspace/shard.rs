@@ -52,7 +52,10 @@ impl Shard {
 
     /// The key if it exists and is not overdue.
     pub(crate) fn live(&self, probe: Probe, key: &[u8], now: u64) -> Option<&Entry> {
-        self.table.find(probe, key).map(|entry| &**entry).filter(|entry| !entry.slot.is_expired(now))
+        self.table
+            .find(probe, key)
+            .map(|entry| &**entry)
+            .filter(|entry| !entry.slot.is_expired(now))
     }
 
     /// As [`Shard::live`], mutable.

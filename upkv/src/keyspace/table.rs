@@ -58,12 +58,18 @@ pub(crate) struct Probe {
 impl Hashers {
     /// `seed` must be the persisted seed of the store: it decides the order of scans.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { placement: RapidSecrets::seed(seed), random: RandomState::new() }
+        Self {
+            placement: RapidSecrets::seed(seed),
+            random: RandomState::new(),
+        }
     }
 
     /// Both hashes of `key`.
     pub(crate) fn probe(&self, key: &[u8]) -> Probe {
-        Probe { placement: self.placement(key), random: self.random(key) }
+        Probe {
+            placement: self.placement(key),
+            random: self.random(key),
+        }
     }
 
     /// The stable hash of `key`.
@@ -104,8 +110,18 @@ impl<T> std::fmt::Debug for Table<T> {
 impl<T: Keyed> Table<T> {
     /// An empty table that places by the bits below the top `skip` ones; allocates no slots yet.
     pub(crate) fn new(hashers: Arc<Hashers>, skip: u32) -> Self {
-        let first = Segment { depth: 0, items: HashTable::new() };
-        Self { hashers, skip, depth: 0, directory: vec![0], segments: vec![first], len: 0 }
+        let first = Segment {
+            depth: 0,
+            items: HashTable::new(),
+        };
+        Self {
+            hashers,
+            skip,
+            depth: 0,
+            directory: vec![0],
+            segments: vec![first],
+            len: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,24 +138,31 @@ impl<T: Keyed> Table<T> {
     }
 
     pub(crate) fn find(&self, probe: Probe, key: &[u8]) -> Option<&T> {
-        self.segment(probe).items.find(probe.random, |item| item.key() == key)
+        self.segment(probe)
+            .items
+            .find(probe.random, |item| item.key() == key)
     }
 
     pub(crate) fn find_mut(&mut self, probe: Probe, key: &[u8]) -> Option<&mut T> {
-        self.segment_mut(probe).items.find_mut(probe.random, |item| item.key() == key)
+        self.segment_mut(probe)
+            .items
+            .find_mut(probe.random, |item| item.key() == key)
     }
 
     /// The element whose two hashes are `probe`, for callers that no longer know its key.
     pub(crate) fn find_hashed(&self, probe: Probe) -> Option<&T> {
         let hashers = &self.hashers;
-        self.segment(probe)
-            .items
-            .find(probe.random, |item| hashers.placement(item.key()) == probe.placement)
+        self.segment(probe).items.find(probe.random, |item| {
+            hashers.placement(item.key()) == probe.placement
+        })
     }
 
     /// Adds an element whose key is not in the table yet.
     pub(crate) fn insert_new(&mut self, probe: Probe, item: T) {
-        debug_assert!(self.find(probe, item.key()).is_none(), "the key is already in the table");
+        debug_assert!(
+            self.find(probe, item.key()).is_none(),
+            "the key is already in the table"
+        );
         while self.segment(probe).items.len() >= SEGMENT_ITEMS_MAX
             && self.segment(probe).depth + self.skip < DEPTH_MAX
         {
@@ -147,7 +170,9 @@ impl<T: Keyed> Table<T> {
         }
         let hashers = Arc::clone(&self.hashers);
         let segment = self.segment_mut(probe);
-        segment.items.insert_unique(probe.random, item, |item| hashers.random(item.key()));
+        segment
+            .items
+            .insert_unique(probe.random, item, |item| hashers.random(item.key()));
         self.len += 1;
     }
 
@@ -169,7 +194,9 @@ impl<T: Keyed> Table<T> {
     pub(crate) fn take(&mut self, probe: Probe, key: &[u8]) -> Option<T> {
         let hashers = Arc::clone(&self.hashers);
         let items = &mut self.segment_mut(probe).items;
-        let entry = items.find_entry(probe.random, |item| item.key() == key).ok()?;
+        let entry = items
+            .find_entry(probe.random, |item| item.key() == key)
+            .ok()?;
         let (item, _) = entry.remove();
         if items.capacity() > 64 && items.len() * 8 < items.capacity() {
             items.shrink_to(items.len() * 2, |item| hashers.random(item.key()));
@@ -180,7 +207,9 @@ impl<T: Keyed> Table<T> {
 
     /// All elements, segment by segment.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.segments.iter().flat_map(|segment| segment.items.iter())
+        self.segments
+            .iter()
+            .flat_map(|segment| segment.items.iter())
     }
 
     /// Number of segments, for callers that visit the table piece by piece.
@@ -190,7 +219,10 @@ impl<T: Keyed> Table<T> {
 
     /// The elements of one segment.
     pub(crate) fn segment_items_mut(&mut self, index: usize) -> impl Iterator<Item = &mut T> {
-        self.segments.get_mut(index).into_iter().flat_map(|segment| segment.items.iter_mut())
+        self.segments
+            .get_mut(index)
+            .into_iter()
+            .flat_map(|segment| segment.items.iter_mut())
     }
 
     /// Some element, near enough to uniform for `RANDOMKEY`; `random` picks it.
@@ -199,10 +231,17 @@ impl<T: Keyed> Table<T> {
             return None;
         }
         let start = usize::try_from(random >> 32).unwrap_or(0) % self.directory.len();
-        let rounds = self.directory[start..].iter().chain(&self.directory[..start]);
-        rounds.map(|at| &self.segments[*at as usize].items).find(|items| !items.is_empty()).and_then(
-            |items| items.iter().nth((random & 0xffff_ffff) as usize % items.len()),
-        )
+        let rounds = self.directory[start..]
+            .iter()
+            .chain(&self.directory[..start]);
+        rounds
+            .map(|at| &self.segments[*at as usize].items)
+            .find(|items| !items.is_empty())
+            .and_then(|items| {
+                items
+                    .iter()
+                    .nth((random & 0xffff_ffff) as usize % items.len())
+            })
     }
 
     /// Emits about `count` elements with a placement hash of at least `from`, in hash order.
@@ -253,7 +292,11 @@ impl<T: Keyed> Table<T> {
 
     /// First placement hash of a directory slot, with the owner's bits taken from `like`.
     fn slot_start(&self, slot: usize, like: u64) -> u64 {
-        let kept = if self.skip == 0 { 0 } else { like & !(u64::MAX >> self.skip) };
+        let kept = if self.skip == 0 {
+            0
+        } else {
+            like & !(u64::MAX >> self.skip)
+        };
         kept | ((slot as u64) << (64 - self.depth) >> self.skip)
     }
 
@@ -288,7 +331,11 @@ impl<T: Keyed> Table<T> {
         let (mut low, mut high) = (HashTable::new(), HashTable::new());
         for item in std::mem::take(&mut old.items) {
             let probe = hashers.probe(item.key());
-            let half = if probe.placement & bit == 0 { &mut low } else { &mut high };
+            let half = if probe.placement & bit == 0 {
+                &mut low
+            } else {
+                &mut high
+            };
             half.insert_unique(probe.random, item, |item: &T| hashers.random(item.key()));
         }
         old.items = low;

@@ -130,7 +130,9 @@ impl<'a> Work<'a> {
             .collect();
         shards.sort_unstable();
         shards.dedup();
-        shards.into_iter().try_for_each(|index| self.hold(index).map(drop))
+        shards
+            .into_iter()
+            .try_for_each(|index| self.hold(index).map(drop))
     }
 
     /// Locks one shard, or asks for a restart; its position in `held`.
@@ -209,9 +211,10 @@ impl<'a> Work<'a> {
         match self.resolve(key, false)? {
             None => Ok(None),
             Some(Place::Loaded(at)) => Ok(Some(&self.loaded[at].object)),
-            Some(Place::Hot { held, probe }) => {
-                Ok(self.held[held].1.live(probe, key, now).map(|entry| &entry.slot.object))
-            }
+            Some(Place::Hot { held, probe }) => Ok(self.held[held]
+                .1
+                .live(probe, key, now)
+                .map(|entry| &entry.slot.object)),
         }
     }
 
@@ -253,7 +256,13 @@ impl<'a> Work<'a> {
             let now = self.now;
             let (held, probe) = self.place(key)?;
             if let Some(entry) = self.held[held].1.live(probe, key, now)
-                && matches!(entry.slot.object, Object::Cold { kind: Kind::String, .. })
+                && matches!(
+                    entry.slot.object,
+                    Object::Cold {
+                        kind: Kind::String,
+                        ..
+                    }
+                )
                 && !self.loaded.iter().any(|loaded| known(loaded, entry))
             {
                 wanted.push(cold_ref(entry));
@@ -280,13 +289,18 @@ impl<'a> Work<'a> {
             shard.stats.hits += 1;
             return Ok(Some(Place::Hot { held, probe }));
         };
-        let known = |loaded: &Loaded| *loaded.key == *key && entry.slot.home.is_chain(&loaded.chain);
+        let known =
+            |loaded: &Loaded| *loaded.key == *key && entry.slot.home.is_chain(&loaded.chain);
         let at = match self.loaded.iter().position(known) {
             Some(at) => at,
             None if self.impatient => {
                 let wanted = cold_ref(entry);
                 let object = self.engine.read_cold(&wanted)?;
-                self.loaded.push(Loaded { key: wanted.key, chain: wanted.chain, object });
+                self.loaded.push(Loaded {
+                    key: wanted.key,
+                    chain: wanted.chain,
+                    object,
+                });
                 self.loaded.len() - 1
             }
             None => {
@@ -333,7 +347,13 @@ impl<'a> Work<'a> {
                 Some(std::mem::replace(&mut entry.slot, slot))
             }
             None => {
-                shard.table.insert_new(probe, Box::new(Entry { key: key.into(), slot }));
+                shard.table.insert_new(
+                    probe,
+                    Box::new(Entry {
+                        key: key.into(),
+                        slot,
+                    }),
+                );
                 None
             }
         };
@@ -349,7 +369,11 @@ impl<'a> Work<'a> {
             return Ok(false);
         }
         let at = self.touch(held, probe, key);
-        let before = self.held[held].1.table.take(probe, key).map(|entry| entry.slot);
+        let before = self.held[held]
+            .1
+            .table
+            .take(probe, key)
+            .map(|entry| entry.slot);
         let existed = before.as_ref().is_some_and(|slot| !slot.is_expired(now));
         self.touched[at].replace(before);
         Ok(existed)
@@ -371,7 +395,9 @@ impl<'a> Work<'a> {
         self.expect_kind(key, Kind::Hash)?;
         let new = || Object::Hash(Box::new(Hash::new(self.engine.hashers.clone())));
         let new = create.then(new);
-        let Some((object, touched)) = self.edit(key, new)? else { return Ok(None) };
+        let Some((object, touched)) = self.edit(key, new)? else {
+            return Ok(None);
+        };
         match object {
             Object::Hash(value) => Ok(Some(Edit { value, touched })),
             _ => Err(Error::WrongType),
@@ -383,7 +409,9 @@ impl<'a> Work<'a> {
         self.expect_kind(key, Kind::Zset)?;
         let new = || Object::Zset(Box::new(Zset::new(self.engine.hashers.clone())));
         let new = create.then(new);
-        let Some((object, touched)) = self.edit(key, new)? else { return Ok(None) };
+        let Some((object, touched)) = self.edit(key, new)? else {
+            return Ok(None);
+        };
         match object {
             Object::Zset(value) => Ok(Some(Edit { value, touched })),
             _ => Err(Error::WrongType),
@@ -408,7 +436,10 @@ impl<'a> Work<'a> {
 
     /// Removes the key if its collection has become empty.
     pub(crate) fn drop_if_empty(&mut self, key: &[u8]) -> Result<()> {
-        if self.entry(key)?.is_some_and(|entry| entry.slot.object.is_empty_collection()) {
+        if self
+            .entry(key)?
+            .is_some_and(|entry| entry.slot.object.is_empty_collection())
+        {
             self.remove(key)?;
         }
         Ok(())
@@ -435,14 +466,18 @@ impl<'a> Work<'a> {
 
     /// Notes that a key is about to change; its position in `touched`.
     fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
-        let known = self.touched.iter().rposition(|touched| {
-            touched.probe.random == probe.random && *touched.key == *key
-        });
+        let known = self
+            .touched
+            .iter()
+            .rposition(|touched| touched.probe.random == probe.random && *touched.key == *key);
         if let Some(at) = known {
             return at;
         }
         let (shard, guard) = &self.held[held];
-        let old_expire_at = guard.table.find(probe, key).map_or(0, |entry| entry.slot.expire_at);
+        let old_expire_at = guard
+            .table
+            .find(probe, key)
+            .map_or(0, |entry| entry.slot.expire_at);
         self.touched.push(Touched {
             shard: *shard,
             probe,
@@ -497,7 +532,8 @@ impl<'a> Work<'a> {
             let slot = &entry.slot;
             let changed = !touched.delta.is_empty();
             if touched.replaced || (changed && slot.home.wants_image()) {
-                let index = record::push_image(frame, mount, &entry.key, slot.expire_at, &slot.object);
+                let index =
+                    record::push_image(frame, mount, &entry.key, slot.expire_at, &slot.object);
                 touched.records.image = Some(index);
                 freeing = false;
                 continue;
@@ -525,7 +561,9 @@ impl<'a> Work<'a> {
             self.publish_flush(flushed);
         }
         let address = |index: usize| {
-            commit.map(|commit| commit.address(index)).expect("a pushed record was committed")
+            commit
+                .map(|commit| commit.address(index))
+                .expect("a pushed record was committed")
         };
         let mount = &self.engine.mount;
         for touched in std::mem::take(&mut self.touched) {
@@ -561,7 +599,13 @@ impl<'a> Work<'a> {
                 let deadline = entry.slot.expire_at;
                 let before = touched.old_expire_at;
                 if deadline != 0 && (before == 0 || deadline < before) {
-                    self.engine.list_deadline(shard, touched.shard, self.now, deadline, touched.probe);
+                    self.engine.list_deadline(
+                        shard,
+                        touched.shard,
+                        self.now,
+                        deadline,
+                        touched.probe,
+                    );
                 }
                 shard.recount(touched.probe, &touched.key);
             }
@@ -609,20 +653,33 @@ impl<'a> Work<'a> {
         for touched in touched.into_iter().rev() {
             let held = position(&self.held, touched.shard);
             let table = &mut self.held[held].1.table;
-            let Touched { key, probe, replaced, old, old_expire_at, undo, .. } = touched;
+            let Touched {
+                key,
+                probe,
+                replaced,
+                old,
+                old_expire_at,
+                undo,
+                ..
+            } = touched;
             if replaced {
                 match (table.find_mut(probe, &key), old) {
                     (Some(entry), Some(old)) => entry.slot = old,
                     (Some(_), None) => drop(table.take(probe, &key)),
                     (None, Some(slot)) => {
-                        let entry = Entry { key: key.clone(), slot };
+                        let entry = Entry {
+                            key: key.clone(),
+                            slot,
+                        };
                         table.insert_new(probe, Box::new(entry));
                     }
                     (None, None) => {}
                 }
             }
             if let Some(entry) = table.find_mut(probe, &key) {
-                undo.iter().rev().for_each(|undo| entry.slot.object.undo(undo));
+                undo.iter()
+                    .rev()
+                    .for_each(|undo| entry.slot.object.undo(undo));
                 entry.slot.expire_at = old_expire_at;
             }
         }
@@ -659,7 +716,8 @@ fn cold_ref(entry: &Entry) -> ColdRef {
 }
 
 fn position(held: &[(usize, MutexGuard<'_, Shard>)], shard: usize) -> usize {
-    held.binary_search_by_key(&shard, |(index, _)| *index).expect("a touched shard stays locked")
+    held.binary_search_by_key(&shard, |(index, _)| *index)
+        .expect("a touched shard stays locked")
 }
 
 /// A collection being changed: every change is noted for undo and for the log.
@@ -692,7 +750,9 @@ impl Edit<'_, Hash> {
 
     /// Removes a field; whether it existed.
     pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
-        let Some(undo) = self.value.remove(field) else { return false };
+        let Some(undo) = self.value.remove(field) else {
+            return false;
+        };
         if !self.touched.replaced {
             self.touched.undo.push(Undo::Hash(undo));
             Hash::log_remove(&mut self.touched.delta, field);
@@ -715,7 +775,9 @@ impl Edit<'_, Zset> {
 
     /// Removes a member; whether it existed.
     pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
-        let Some(undo) = self.value.remove(member) else { return false };
+        let Some(undo) = self.value.remove(member) else {
+            return false;
+        };
         if !self.touched.replaced {
             self.touched.undo.push(Undo::Zset(undo));
             Zset::log_remove(&mut self.touched.delta, member);

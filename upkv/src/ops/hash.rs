@@ -20,7 +20,10 @@ pub(crate) fn set<'f>(
         return Ok(0);
     }
     let mut edit = work.edit_hash(key, true)?.expect("created when missing");
-    Ok(pairs.into_iter().filter(|(field, value)| !edit.set(field, value)).count())
+    Ok(pairs
+        .into_iter()
+        .filter(|(field, value)| !edit.set(field, value))
+        .count())
 }
 
 /// Sets a field that does not exist; whether it was set.
@@ -30,7 +33,10 @@ pub(crate) fn set_if_absent(
     field: &[u8],
     value: &[u8],
 ) -> Result<bool> {
-    if work.hash(key)?.is_some_and(|hash| hash.get(field).is_some()) {
+    if work
+        .hash(key)?
+        .is_some_and(|hash| hash.get(field).is_some())
+    {
         return Ok(false);
     }
     set(work, key, [(field, value)]).map(|_| true)
@@ -42,8 +48,13 @@ pub(crate) fn remove<'f>(
     key: &[u8],
     fields: impl IntoIterator<Item = &'f [u8]>,
 ) -> Result<usize> {
-    let Some(mut edit) = work.edit_hash(key, false)? else { return Ok(0) };
-    let removed = fields.into_iter().filter(|field| edit.remove(field)).count();
+    let Some(mut edit) = work.edit_hash(key, false)? else {
+        return Ok(0);
+    };
+    let removed = fields
+        .into_iter()
+        .filter(|field| edit.remove(field))
+        .count();
     if removed > 0 {
         work.drop_if_empty(key)?;
     }
@@ -71,7 +82,10 @@ pub(crate) fn incr_by_float(
     field: &[u8],
     change: &[u8],
 ) -> Result<String> {
-    let present = work.hash(key)?.and_then(|hash| hash.get(field)).unwrap_or(b"0");
+    let present = work
+        .hash(key)?
+        .and_then(|hash| hash.get(field))
+        .unwrap_or(b"0");
     if number::parse_f64(present).is_none() {
         return Err(Error::refused("ERR hash value is not a float"));
     }

@@ -20,7 +20,9 @@ pub(crate) struct ExpireIf {
 
 /// Sets a deadline; whether that happened. A deadline that has passed removes the key.
 pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf) -> Result<bool> {
-    let Some(entry) = work.entry(key)? else { return Ok(false) };
+    let Some(entry) = work.entry(key)? else {
+        return Ok(false);
+    };
     let present = entry.slot.expire_at;
     let present = (present != 0).then(|| i64::try_from(present).unwrap_or(i64::MAX));
     let refused = (when.absent && present.is_some())
@@ -42,7 +44,9 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf
 
 /// Removes the deadline; whether there was one.
 pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
-    let volatile = work.entry(key)?.is_some_and(|entry| entry.slot.expire_at != 0);
+    let volatile = work
+        .entry(key)?
+        .is_some_and(|entry| entry.slot.expire_at != 0);
     if volatile {
         work.set_expire_at(key, 0)?;
     }
@@ -52,7 +56,9 @@ pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
 /// The value as a new object, for another key.
 fn duplicate(work: &mut Work<'_>, key: &[u8]) -> Result<Option<(Object, u64, bool)>> {
     let hashers = work.engine.hashers.clone();
-    let Some(object) = work.object(key)? else { return Ok(None) };
+    let Some(object) = work.object(key)? else {
+        return Ok(None);
+    };
     let copy = match object {
         Object::Int(value) => Object::Int(*value),
         Object::Bytes(bytes) => Object::Bytes(bytes.clone()),
@@ -90,12 +96,16 @@ pub(crate) fn rename(
 pub(crate) fn copy(work: &mut Work<'_>, from: &[u8], to: &[u8], replace: bool) -> Result<bool> {
     check_size(to)?;
     if from == to {
-        return Err(Error::refused("ERR source and destination objects are the same"));
+        return Err(Error::refused(
+            "ERR source and destination objects are the same",
+        ));
     }
     if work.entry(from)?.is_none() || (!replace && work.entry(to)?.is_some()) {
         return Ok(false);
     }
-    let Some((object, expire_at, raw)) = duplicate(work, from)? else { return Ok(false) };
+    let Some((object, expire_at, raw)) = duplicate(work, from)? else {
+        return Ok(false);
+    };
     put_copy(work, to, object, expire_at, raw)?;
     Ok(true)
 }
@@ -107,7 +117,11 @@ fn put_copy(
     expire_at: u64,
     raw: bool,
 ) -> Result<()> {
-    if raw { work.put_raw(to, object, expire_at) } else { work.put(to, object, expire_at) }
+    if raw {
+        work.put_raw(to, object, expire_at)
+    } else {
+        work.put(to, object, expire_at)
+    }
 }
 
 /// The name `OBJECT ENCODING` replies.

@@ -14,7 +14,11 @@ use crate::value::STRING_BYTES_MAX;
 
 /// Refuses keys and values over the documented limit.
 pub(crate) fn check_size(bytes: &[u8]) -> Result<()> {
-    if bytes.len() > STRING_BYTES_MAX { Err(Error::TooLarge) } else { Ok(()) }
+    if bytes.len() > STRING_BYTES_MAX {
+        Err(Error::TooLarge)
+    } else {
+        Ok(())
+    }
 }
 
 /// The absolute deadline in ms that `deadline` stands for; `kept` is the present one.
@@ -29,5 +33,9 @@ pub(crate) fn absolute(deadline: Deadline, now: u64, kept: u64, command: &str) -
         Deadline::In(span) => now.checked_add(span).ok_or_else(refused)?,
         Deadline::At(at) => at,
     };
-    if i64::try_from(at).is_err() { Err(refused()) } else { Ok(at) }
+    if i64::try_from(at).is_err() {
+        Err(refused())
+    } else {
+        Ok(at)
+    }
 }

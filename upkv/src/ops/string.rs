@@ -49,7 +49,11 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
     check_size(value)?;
     let expire_at = absolute(how.deadline, work.now, expire_at(work, key)?, "set")?;
     let compares = matches!(how.condition, SetIf::Equals(_) | SetIf::Differs(_));
-    let previous = if how.get || compares { get(work, key)? } else { None };
+    let previous = if how.get || compares {
+        get(work, key)?
+    } else {
+        None
+    };
     let met = match how.condition {
         SetIf::Plain(Condition::Always) => true,
         SetIf::Plain(Condition::IfAbsent) => work.entry(key)?.is_none(),
@@ -60,7 +64,10 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
     if met {
         put_or_expire(work, key, Object::string(value), expire_at)?;
     }
-    Ok(Written { written: met, previous })
+    Ok(Written {
+        written: met,
+        previous,
+    })
 }
 
 /// Sets a value whose deadline may have passed already; then the key is gone.
@@ -93,7 +100,9 @@ pub(crate) fn get_ex(
     deadline: Option<Deadline>,
 ) -> Result<Option<Bytes>> {
     let now = work.now;
-    let at = deadline.map(|deadline| absolute(deadline, now, 0, "getex")).transpose()?;
+    let at = deadline
+        .map(|deadline| absolute(deadline, now, 0, "getex"))
+        .transpose()?;
     let value = get(work, key)?;
     if let (Some(_), Some(at)) = (&value, at) {
         if at != 0 && at <= now {
@@ -118,7 +127,9 @@ fn integer(work: &mut Work<'_>, key: &[u8]) -> Result<i64> {
 
 pub(crate) fn incr_by(work: &mut Work<'_>, key: &[u8], change: i64) -> Result<i64> {
     check_size(key)?;
-    let value = integer(work, key)?.checked_add(change).ok_or(Error::Overflow)?;
+    let value = integer(work, key)?
+        .checked_add(change)
+        .ok_or(Error::Overflow)?;
     let expire_at = expire_at(work, key)?;
     work.put(key, Object::Int(value), expire_at)?;
     Ok(value)
@@ -161,7 +172,9 @@ pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<u
 
 pub(crate) fn len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
     work.expect_kind(key, Kind::String)?;
-    let Some(entry) = work.entry(key)? else { return Ok(0) };
+    let Some(entry) = work.entry(key)? else {
+        return Ok(0);
+    };
     Ok(match &entry.slot.object {
         Object::Cold { len, .. } => *len as usize,
         object => object.string_bytes().map_or(0, |bytes| bytes.len()),
@@ -170,7 +183,9 @@ pub(crate) fn len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
 
 /// The bytes from `start` to `end` inclusive; negative positions count from the end.
 pub(crate) fn range(work: &mut Work<'_>, key: &[u8], start: i64, end: i64) -> Result<Bytes> {
-    let Some(value) = get(work, key)? else { return Ok(Bytes::new()) };
+    let Some(value) = get(work, key)? else {
+        return Ok(Bytes::new());
+    };
     Ok(clamp_range(value.len(), start, end).map_or(Bytes::new(), |range| value.slice(range)))
 }
 
@@ -180,7 +195,13 @@ fn clamp_range(len: usize, start: i64, end: i64) -> Option<std::ops::Range<usize
         return None;
     }
     let len = i64::try_from(len).ok()?;
-    let from_end = |at: i64| if at < 0 { at.saturating_add(len).max(0) } else { at };
+    let from_end = |at: i64| {
+        if at < 0 {
+            at.saturating_add(len).max(0)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_end(start), from_end(end).min(len - 1));
     if start > end || len == 0 {
         return None;
@@ -202,7 +223,9 @@ pub(crate) fn set_range(
     if bytes.is_empty() {
         return Ok(value.map_or(0, |value| value.len()));
     }
-    let end = offset.checked_add(bytes.len()).filter(|end| *end <= STRING_BYTES_MAX);
+    let end = offset
+        .checked_add(bytes.len())
+        .filter(|end| *end <= STRING_BYTES_MAX);
     let end = end.ok_or(Error::TooLarge)?;
     let mut content = value.map_or_else(Vec::new, |value| value.to_vec());
     if content.len() < end {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
-use crate::value::zset::{LexBound, ScoreBound, Zset};
 use crate::value::Object;
+use crate::value::zset::{LexBound, ScoreBound, Zset};
 
 /// A member that left its set, with the score it had.
 pub(crate) type Scored = (Bytes, f64);
@@ -35,9 +35,7 @@ fn allows(when: AddIf, present: Option<f64>, score: f64) -> bool {
     match present {
         None => !when.present,
         Some(present) => {
-            !(when.absent
-                || (when.greater && score <= present)
-                || (when.less && score >= present))
+            !(when.absent || (when.greater && score <= present) || (when.less && score >= present))
         }
     }
 }
@@ -58,7 +56,9 @@ pub(crate) fn add(
     if items.is_empty() {
         return Ok(done);
     }
-    let Some(mut edit) = work.edit_zset(key, !when.present)? else { return Ok(done) };
+    let Some(mut edit) = work.edit_zset(key, !when.present)? else {
+        return Ok(done);
+    };
     for (score, member) in items {
         let present = edit.score(member);
         if !allows(when, present, *score) {
@@ -76,7 +76,11 @@ pub(crate) fn add(
 }
 
 fn check_score(score: f64) -> Result<()> {
-    if score.is_nan() { Err(Error::NotFloat) } else { Ok(()) }
+    if score.is_nan() {
+        Err(Error::NotFloat)
+    } else {
+        Ok(())
+    }
 }
 
 /// Adds to a member's score; the sum, or `None` if the conditions forbid it.
@@ -110,8 +114,13 @@ pub(crate) fn remove<'m>(
     key: &[u8],
     members: impl IntoIterator<Item = &'m [u8]>,
 ) -> Result<usize> {
-    let Some(mut edit) = work.edit_zset(key, false)? else { return Ok(0) };
-    let removed = members.into_iter().filter(|member| edit.remove(member)).count();
+    let Some(mut edit) = work.edit_zset(key, false)? else {
+        return Ok(0);
+    };
+    let removed = members
+        .into_iter()
+        .filter(|member| edit.remove(member))
+        .count();
     if removed > 0 {
         work.drop_if_empty(key)?;
     }
@@ -124,7 +133,9 @@ pub(crate) fn take_range(
     key: &[u8],
     ranks: impl Fn(&Zset) -> Range<usize>,
 ) -> Result<Vec<Scored>> {
-    let Some(mut edit) = work.edit_zset(key, false)? else { return Ok(Vec::new()) };
+    let Some(mut edit) = work.edit_zset(key, false)? else {
+        return Ok(Vec::new());
+    };
     let taken = collect(&edit, ranks(&edit), false);
     for (member, _) in &taken {
         edit.remove(member);
@@ -144,7 +155,11 @@ pub(crate) fn pop(
 ) -> Result<Vec<Scored>> {
     let mut taken = take_range(work, key, |zset| {
         let len = zset.len();
-        if highest { len.saturating_sub(count)..len } else { 0..count.min(len) }
+        if highest {
+            len.saturating_sub(count)..len
+        } else {
+            0..count.min(len)
+        }
     })?;
     if highest {
         taken.reverse();
@@ -178,13 +193,21 @@ impl Interval {
         let ranks = match &self.by {
             By::Rank(start, end) => {
                 let ranks = clamp_ranks(len, *start, *end);
-                if self.reverse { len - ranks.end..len - ranks.start } else { ranks }
+                if self.reverse {
+                    len - ranks.end..len - ranks.start
+                } else {
+                    ranks
+                }
             }
             By::Score(min, max) => zset.ranks_by_score(*min, *max),
             By::Lex(min, max) => zset.ranks_by_lex(min, max),
         };
-        let Some((skip, take)) = self.limit else { return ranks };
-        let Ok(skip) = usize::try_from(skip) else { return 0..0 };
+        let Some((skip, take)) = self.limit else {
+            return ranks;
+        };
+        let Ok(skip) = usize::try_from(skip) else {
+            return 0..0;
+        };
         let take = usize::try_from(take).unwrap_or(usize::MAX);
         if self.reverse {
             let end = ranks.end.saturating_sub(skip).max(ranks.start);
@@ -198,12 +221,16 @@ impl Interval {
     /// The members in reading order.
     pub(crate) fn read(&self, work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Scored>> {
         let zset = work.zset(key)?;
-        Ok(zset.map_or_else(Vec::new, |zset| collect(zset, self.ranks(zset), self.reverse)))
+        Ok(zset.map_or_else(Vec::new, |zset| {
+            collect(zset, self.ranks(zset), self.reverse)
+        }))
     }
 }
 
 fn clamp_ranks(len: usize, start: i64, end: i64) -> Range<usize> {
-    let Ok(len) = i64::try_from(len) else { return 0..0 };
+    let Ok(len) = i64::try_from(len) else {
+        return 0..0;
+    };
     let from_end = |at: i64| if at < 0 { at.saturating_add(len) } else { at };
     let (start, end) = (from_end(start).max(0), from_end(end).min(len - 1));
     match (usize::try_from(start), usize::try_from(end)) {
@@ -215,7 +242,11 @@ fn clamp_ranks(len: usize, start: i64, end: i64) -> Range<usize> {
 fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     let items = zset.iter(ranks);
     let copy = |item: &crate::value::zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
-    if reverse { items.rev().map(copy).collect() } else { items.map(copy).collect() }
+    if reverse {
+        items.rev().map(copy).collect()
+    } else {
+        items.map(copy).collect()
+    }
 }
 
 /// Replaces `key` by a sorted set of these members, or removes it when there are none.
@@ -273,7 +304,9 @@ pub(crate) fn combine(
     let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
     for (at, key) in keys.iter().enumerate() {
         let weight = weights.get(at).copied().unwrap_or(1.0);
-        let members = work.zset(key)?.map(|zset| collect(zset, 0..usize::MAX, false));
+        let members = work
+            .zset(key)?
+            .map(|zset| collect(zset, 0..usize::MAX, false));
         for (member, score) in members.unwrap_or_default() {
             let weighted = score * weight;
             let weighted = if weighted.is_nan() { 0.0 } else { weighted };
@@ -322,7 +355,12 @@ mod tests {
     fn intervals_pick_ranks() {
         let zset = letters();
         let rank = |start, end, reverse| {
-            Interval { by: By::Rank(start, end), reverse, limit: None }.ranks(&zset)
+            Interval {
+                by: By::Rank(start, end),
+                reverse,
+                limit: None,
+            }
+            .ranks(&zset)
         };
         assert_eq!(rank(0, -1, false), 0..4);
         assert_eq!(rank(0, 0, true), 3..4);
@@ -330,11 +368,19 @@ mod tests {
         assert_eq!(rank(3, 1, false), 0..0);
         assert_eq!(rank(i64::MIN, i64::MAX, false), 0..4);
         let all = || {
-            let bound = |score| ScoreBound { score, exclusive: false };
+            let bound = |score| ScoreBound {
+                score,
+                exclusive: false,
+            };
             By::Score(bound(f64::NEG_INFINITY), bound(f64::INFINITY))
         };
         let limited = |skip, take, reverse| {
-            Interval { by: all(), reverse, limit: Some((skip, take)) }.ranks(&zset)
+            Interval {
+                by: all(),
+                reverse,
+                limit: Some((skip, take)),
+            }
+            .ranks(&zset)
         };
         assert_eq!(limited(1, 2, false), 1..3);
         assert_eq!(limited(1, 2, true), 1..3);

@@ -61,7 +61,11 @@ fn encode_entry(out: &mut Vec<u8>, entry: &Entry) {
     let slot = &entry.slot;
     let mut flags = 0;
     flags |= if slot.expire_at == 0 { 0 } else { HAS_DEADLINE };
-    flags |= if slot.home.deltas().is_empty() { 0 } else { HAS_CHAIN };
+    flags |= if slot.home.deltas().is_empty() {
+        0
+    } else {
+        HAS_CHAIN
+    };
     flags |= slot.home.expiry().map_or(0, |_| HAS_DEADLINE_RECORD);
     out.extend_from_slice(&[slot.object.kind() as u8, flags]);
     if slot.expire_at != 0 {
@@ -76,7 +80,10 @@ fn encode_entry(out: &mut Vec<u8>, entry: &Entry) {
     if flags & HAS_CHAIN != 0 {
         let count = u32::try_from(slot.home.deltas().len()).expect("chains are bounded by bytes");
         out.extend_from_slice(&count.to_le_bytes());
-        slot.home.deltas().iter().for_each(|at| put_address(out, *at));
+        slot.home
+            .deltas()
+            .iter()
+            .for_each(|at| put_address(out, *at));
     }
 }
 
@@ -119,7 +126,11 @@ pub(crate) fn read(engine: &Engine, input: &mut CheckpointReader<'_>) -> Result<
             if shard.table.find(probe, &entry.key).is_some() {
                 return Err(damaged());
             }
-            entry.slot.home.records().for_each(|at| engine.mount.retain(at));
+            entry
+                .slot
+                .home
+                .records()
+                .for_each(|at| engine.mount.retain(at));
             shard.table.insert_new(probe, Box::new(entry));
         }
     }
@@ -133,7 +144,11 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
     if flags & !(HAS_DEADLINE | HAS_CHAIN | HAS_DEADLINE_RECORD) != 0 {
         return None;
     }
-    let expire_at = if flags & HAS_DEADLINE != 0 { walk.u64()? } else { 0 };
+    let expire_at = if flags & HAS_DEADLINE != 0 {
+        walk.u64()?
+    } else {
+        0
+    };
     let key = walk.bytes()?.into();
     let len = walk.u32()?;
     let mut home = Home::at(take_address(walk)?);
@@ -154,5 +169,9 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
 }
 
 fn take_address(walk: &mut Walk<'_>) -> Option<Address> {
-    Some(Address { segment: walk.u32()?, offset: walk.u32()?, len: walk.u32()? })
+    Some(Address {
+        segment: walk.u32()?,
+        offset: walk.u32()?,
+        len: walk.u32()?,
+    })
 }

@@ -24,7 +24,11 @@ pub(crate) struct AsOf {
 
 impl AsOf {
     fn holds(&self, placement: u64, seq: Seq) -> bool {
-        let slice = if self.bits == 0 { 0 } else { (placement >> (64 - self.bits)) as usize };
+        let slice = if self.bits == 0 {
+            0
+        } else {
+            (placement >> (64 - self.bits)) as usize
+        };
         self.seqs.get(slice).is_some_and(|as_of| seq <= *as_of)
     }
 }
@@ -56,7 +60,12 @@ impl Engine {
         }
         let at = record.address;
         self.with_shard(probe, |shard| match body {
-            Body::Image { kind, expire_at, payload, .. } => {
+            Body::Image {
+                kind,
+                expire_at,
+                payload,
+                ..
+            } => {
                 let object = if payload.len() < DEMOTE_BYTES_MIN {
                     let malformed = || record::damaged(record, "malformed value");
                     Object::decode(kind, &self.hashers, payload).ok_or_else(malformed)?
@@ -73,7 +82,8 @@ impl Engine {
             Body::Delta { kind, changes, .. } => {
                 let found = shard.table.find_mut(probe, key);
                 let entry = found.filter(|entry| entry.slot.object.kind() == kind);
-                let entry = entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
+                let entry =
+                    entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
                 if !entry.slot.object.is_cold() {
                     let malformed = || record::damaged(record, "malformed change");
                     entry.slot.object.replay(changes).ok_or_else(malformed)?;
@@ -84,7 +94,8 @@ impl Engine {
             }
             Body::Expire { expire_at, .. } => {
                 let found = shard.table.find_mut(probe, key);
-                let entry = found.ok_or_else(|| record::damaged(record, "deadline of a missing key"))?;
+                let entry =
+                    found.ok_or_else(|| record::damaged(record, "deadline of a missing key"))?;
                 entry.slot.expire_at = expire_at;
                 self.mount.retain(at);
                 if let Some(before) = entry.slot.home.set_expiry(at) {
@@ -107,7 +118,13 @@ impl Engine {
                 let before = std::mem::replace(&mut entry.slot, slot);
                 self.release_all(&before.home);
             }
-            None => shard.table.insert_new(probe, Box::new(Entry { key: key.into(), slot })),
+            None => shard.table.insert_new(
+                probe,
+                Box::new(Entry {
+                    key: key.into(),
+                    slot,
+                }),
+            ),
         }
     }
 
@@ -133,9 +150,8 @@ impl Engine {
     /// Writes the values that have records among `records` once more, whole.
     fn relocate_records(&self, records: &[Record<'_>]) -> crate::error::Result<()> {
         for record in records {
-            let Some(
-                Body::Image { key, .. } | Body::Delta { key, .. } | Body::Expire { key, .. },
-            ) = Body::parse(record.kind, record.body)
+            let Some(Body::Image { key, .. } | Body::Delta { key, .. } | Body::Expire { key, .. }) =
+                Body::parse(record.kind, record.body)
             else {
                 continue;
             };
@@ -152,7 +168,9 @@ impl Engine {
         let mut loaded: Option<(Vec<Address>, Object)> = None;
         loop {
             let mut shard = self.shards[index].lock();
-            let Some(entry) = shard.table.find_mut(probe, key) else { return Ok(true) };
+            let Some(entry) = shard.table.find_mut(probe, key) else {
+                return Ok(true);
+            };
             let slot = &mut entry.slot;
             if !slot.home.records().any(|at| at == record.address) {
                 return Ok(true);
@@ -177,7 +195,11 @@ impl Engine {
                     record::push_image(&mut frame, id, key, slot.expire_at, object);
                 }
                 (_, None) => {
-                    let wanted = ColdRef { key: key.into(), kind, chain: slot.home.chain() };
+                    let wanted = ColdRef {
+                        key: key.into(),
+                        kind,
+                        chain: slot.home.chain(),
+                    };
                     drop(shard);
                     let object = self.read_cold(&wanted)?;
                     loaded = Some((wanted.chain, object));
@@ -201,7 +223,9 @@ impl Engine {
 
 impl Participant for Engine {
     fn apply(&self, section: &Section<'_>) -> Result<()> {
-        section.records().try_for_each(|record| self.apply_record(&record, section.seq))
+        section
+            .records()
+            .try_for_each(|record| self.apply_record(&record, section.seq))
     }
 
     fn recovered(&self) -> Result<()> {

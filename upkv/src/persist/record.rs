@@ -31,10 +31,24 @@ const HAS_DEADLINE: u8 = 1;
 /// A decoded record body.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Body<'b> {
-    Image { kind: Kind, expire_at: u64, key: &'b [u8], payload: &'b [u8] },
-    Delta { kind: Kind, key: &'b [u8], changes: &'b [u8] },
-    Delete { key: &'b [u8] },
-    Expire { expire_at: u64, key: &'b [u8] },
+    Image {
+        kind: Kind,
+        expire_at: u64,
+        key: &'b [u8],
+        payload: &'b [u8],
+    },
+    Delta {
+        kind: Kind,
+        key: &'b [u8],
+        changes: &'b [u8],
+    },
+    Delete {
+        key: &'b [u8],
+    },
+    Expire {
+        expire_at: u64,
+        key: &'b [u8],
+    },
     Flush,
 }
 
@@ -49,14 +63,26 @@ impl<'b> Body<'b> {
                     HAS_DEADLINE => walk.u64()?,
                     _ => return None,
                 };
-                Self::Image { kind, expire_at, key: walk.bytes()?, payload: walk.rest() }
+                Self::Image {
+                    kind,
+                    expire_at,
+                    key: walk.bytes()?,
+                    payload: walk.rest(),
+                }
             }
             DELTA => {
                 let kind = Kind::from_u8(walk.u8()?)?;
-                Self::Delta { kind, key: walk.bytes()?, changes: walk.rest() }
+                Self::Delta {
+                    kind,
+                    key: walk.bytes()?,
+                    changes: walk.rest(),
+                }
             }
             DELETE => Self::Delete { key: body },
-            EXPIRE => Self::Expire { expire_at: walk.u64()?, key: walk.rest() },
+            EXPIRE => Self::Expire {
+                expire_at: walk.u64()?,
+                key: walk.rest(),
+            },
             FLUSH => Self::Flush,
             _ => return None,
         })
@@ -64,7 +90,8 @@ impl<'b> Body<'b> {
 
     /// As [`Body::parse`], with the damage named.
     pub(crate) fn of(record: &Record<'b>) -> Result<Self> {
-        Self::parse(record.kind, record.body).ok_or_else(|| damaged(record, "malformed key-value record"))
+        Self::parse(record.kind, record.body)
+            .ok_or_else(|| damaged(record, "malformed key-value record"))
     }
 }
 
@@ -72,7 +99,11 @@ impl<'b> Body<'b> {
 #[cold]
 pub(crate) fn damaged(record: &Record<'_>, what: &str) -> Error {
     let file = format!("segment {}", record.address.segment);
-    Error::corrupt(file, u64::from(record.address.offset), format!("{what} of kind {}", record.kind))
+    Error::corrupt(
+        file,
+        u64::from(record.address.offset),
+        format!("{what} of kind {}", record.kind),
+    )
 }
 
 /// Pushes a whole value; its index in the frame.
@@ -147,16 +178,28 @@ mod tests {
         assert_eq!(image, [1, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, b'k', b'v']);
         assert_eq!(
             Body::parse(IMAGE, &image),
-            Some(Body::Image { kind: Kind::String, expire_at: 0x0102, key: b"k", payload: b"v" })
+            Some(Body::Image {
+                kind: Kind::String,
+                expire_at: 0x0102,
+                key: b"k",
+                payload: b"v"
+            })
         );
         assert_eq!(image_head(Kind::Hash, 0, b"ab"), [2, 0, 2, b'a', b'b']);
         assert_eq!(
             Body::parse(DELTA, &[3, 1, b'z', 2, 1, b'm']),
-            Some(Body::Delta { kind: Kind::Zset, key: b"z", changes: &[2, 1, b'm'] })
+            Some(Body::Delta {
+                kind: Kind::Zset,
+                key: b"z",
+                changes: &[2, 1, b'm']
+            })
         );
         assert_eq!(
             Body::parse(EXPIRE, &[5, 0, 0, 0, 0, 0, 0, 0, b'k']),
-            Some(Body::Expire { expire_at: 5, key: b"k" })
+            Some(Body::Expire {
+                expire_at: 5,
+                key: b"k"
+            })
         );
     }
 

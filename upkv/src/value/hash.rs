@@ -66,7 +66,14 @@ pub(crate) struct Undo {
 
 impl Hash {
     pub(crate) fn new(hashers: Arc<Hashers>) -> Self {
-        Self { hashers, form: Form::Packed { bytes: Vec::new(), count: 0 }, data_bytes: 0 }
+        Self {
+            hashers,
+            form: Form::Packed {
+                bytes: Vec::new(),
+                count: 0,
+            },
+            data_bytes: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -93,7 +100,10 @@ impl Hash {
 
     pub(crate) fn get(&self, field: &[u8]) -> Option<&[u8]> {
         match &self.form {
-            Form::Packed { .. } => self.iter().find(|(name, _)| *name == field).map(|pair| pair.1),
+            Form::Packed { .. } => self
+                .iter()
+                .find(|(name, _)| *name == field)
+                .map(|pair| pair.1),
             Form::Table(table) => table.get(field).map(|found| found.pair().1),
         }
     }
@@ -120,9 +130,9 @@ impl Hash {
                     None
                 }
             }
-            Form::Table(table) => {
-                table.insert(Field::new(field, value)).map(|found| found.pair().1.into())
-            }
+            Form::Table(table) => table
+                .insert(Field::new(field, value))
+                .map(|found| found.pair().1.into()),
         };
         match &old {
             Some(previous) => self.data_bytes = self.data_bytes + value.len() - previous.len(),
@@ -131,7 +141,10 @@ impl Hash {
         if self.len() > PACKED_ITEMS_MAX {
             self.unpack();
         }
-        Undo { field: field.into(), value: old }
+        Undo {
+            field: field.into(),
+            value: old,
+        }
     }
 
     /// Removes a field; what takes it back, if it was there.
@@ -147,7 +160,10 @@ impl Hash {
             Form::Table(table) => table.remove(field)?.pair().1.into(),
         };
         self.data_bytes -= field.len() + old.len();
-        Some(Undo { field: field.into(), value: Some(old) })
+        Some(Undo {
+            field: field.into(),
+            value: Some(old),
+        })
     }
 
     /// Takes one change back.
@@ -167,7 +183,9 @@ impl Hash {
         match &self.form {
             Form::Packed { bytes, .. } => {
                 let mut walk = Walk::new(bytes);
-                Box::new(std::iter::from_fn(move || Some((walk.bytes()?, walk.bytes()?))))
+                Box::new(std::iter::from_fn(move || {
+                    Some((walk.bytes()?, walk.bytes()?))
+                }))
             }
             Form::Table(table) => Box::new(table.iter().map(Field::pair)),
         }
@@ -326,7 +344,10 @@ mod tests {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let field = format!("f{}", (state >> 10) % fields).into_bytes();
                 if (state >> 5) % 4 == 0 {
-                    assert_eq!(hash.remove(&field).is_some(), model.remove(&field).is_some());
+                    assert_eq!(
+                        hash.remove(&field).is_some(),
+                        model.remove(&field).is_some()
+                    );
                 } else {
                     let value = vec![b'v'; (state >> 20) as usize % width];
                     let undo = hash.set(&field, &value);
@@ -367,7 +388,10 @@ mod tests {
         Hash::log_set(&mut delta, b"b", b"2");
         Hash::log_remove(&mut delta, b"a");
         assert_eq!(hash.replay(&delta), Some(()));
-        assert_eq!(content(&hash), BTreeMap::from([(b"b".to_vec(), b"2".to_vec())]));
+        assert_eq!(
+            content(&hash),
+            BTreeMap::from([(b"b".to_vec(), b"2".to_vec())])
+        );
         assert_eq!(hash.replay(&[9]), None);
         assert_eq!(hash.replay(&[OP_SET, 200]), None);
     }

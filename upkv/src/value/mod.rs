@@ -46,7 +46,9 @@ impl Kind {
     }
 
     pub(crate) fn from_u8(value: u8) -> Option<Self> {
-        [Self::String, Self::Hash, Self::Zset].into_iter().find(|kind| *kind as u8 == value)
+        [Self::String, Self::Hash, Self::Zset]
+            .into_iter()
+            .find(|kind| *kind as u8 == value)
     }
 }
 
@@ -60,7 +62,10 @@ pub(crate) enum Object {
     Hash(Box<Hash>),
     Zset(Box<Zset>),
     /// Demoted: the value is at the entry's home. `len` is the image's payload in bytes.
-    Cold { kind: Kind, len: u32 },
+    Cold {
+        kind: Kind,
+        len: u32,
+    },
 }
 
 /// What takes one change of a collection back.
@@ -137,8 +142,12 @@ impl Object {
     pub(crate) fn decode(kind: Kind, hashers: &Arc<Hashers>, payload: &[u8]) -> Option<Self> {
         match kind {
             Kind::String => Some(Self::string(payload)),
-            Kind::Hash => Hash::decode(Arc::clone(hashers), payload).map(|v| Self::Hash(Box::new(v))),
-            Kind::Zset => Zset::decode(Arc::clone(hashers), payload).map(|v| Self::Zset(Box::new(v))),
+            Kind::Hash => {
+                Hash::decode(Arc::clone(hashers), payload).map(|v| Self::Hash(Box::new(v)))
+            }
+            Kind::Zset => {
+                Zset::decode(Arc::clone(hashers), payload).map(|v| Self::Zset(Box::new(v)))
+            }
         }
     }
 

@@ -102,7 +102,12 @@ mod tests {
 
     #[test]
     fn damaged_lengths_end_the_walk() {
-        for bytes in [&[0x80][..], &[5, 1, 2], &[0xff; 9], &[0xff, 0xff, 0xff, 0xff, 0x7f]] {
+        for bytes in [
+            &[0x80][..],
+            &[5, 1, 2],
+            &[0xff; 9],
+            &[0xff, 0xff, 0xff, 0xff, 0x7f],
+        ] {
             assert_eq!(Walk::new(bytes).bytes(), None);
         }
         assert_eq!(Walk::new(&[1, 2, 3]).u64(), None);

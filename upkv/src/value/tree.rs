@@ -30,13 +30,18 @@ struct Child<T> {
 
 impl<T> std::fmt::Debug for Tree<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tree").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Tree")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
 impl<T: Ord + Clone> Tree<T> {
     pub(crate) fn new() -> Self {
-        Self { root: Node::Leaf(Vec::new()), len: 0 }
+        Self {
+            root: Node::Leaf(Vec::new()),
+            len: 0,
+        }
     }
 
     /// Builds from sorted, distinct items.
@@ -87,8 +92,14 @@ impl<T: Ord + Clone> Tree<T> {
             match node {
                 Node::Leaf(items) => return rank + items.partition_point(before),
                 Node::Branch(children) => {
-                    let at = children.partition_point(|child| before(&child.first)).max(1) - 1;
-                    rank += children[..at].iter().map(|child| child.count).sum::<usize>();
+                    let at = children
+                        .partition_point(|child| before(&child.first))
+                        .max(1)
+                        - 1;
+                    rank += children[..at]
+                        .iter()
+                        .map(|child| child.count)
+                        .sum::<usize>();
                     node = &children[at].node;
                 }
             }
@@ -104,7 +115,12 @@ impl<T: Ord + Clone> Tree<T> {
     /// Items with ranks in `range`, in both directions.
     pub(crate) fn range(&self, range: Range<usize>) -> Iter<'_, T> {
         let end = range.end.min(self.len);
-        Iter { tree: self, ranks: range.start.min(end)..end, front: &[], back: &[] }
+        Iter {
+            tree: self,
+            ranks: range.start.min(end)..end,
+            front: &[],
+            back: &[],
+        }
     }
 
     /// The leaf that holds `rank`, and the position inside it.
@@ -133,7 +149,11 @@ impl<T: Ord + Clone> Tree<T> {
 
 impl<T: Ord + Clone> Child<T> {
     fn over(node: Node<T>) -> Self {
-        Self { first: node.first().clone(), count: node.count(), node: Box::new(node) }
+        Self {
+            first: node.first().clone(),
+            count: node.count(),
+            node: Box::new(node),
+        }
     }
 }
 
@@ -187,7 +207,11 @@ impl<T: Ord + Clone> Node<T> {
                 if children.len() <= BRANCH_MAX {
                     return None;
                 }
-                let cut = if at + 2 == children.len() { BRANCH_MAX } else { children.len() / 2 };
+                let cut = if at + 2 == children.len() {
+                    BRANCH_MAX
+                } else {
+                    children.len() / 2
+                };
                 Some(Child::over(Self::Branch(children.split_off(cut))))
             }
         }
@@ -203,7 +227,10 @@ impl<T: Ord + Clone> Node<T> {
                 Err(_) => false,
             },
             Self::Branch(children) => {
-                let at = children.partition_point(|child| child.first <= *item).max(1) - 1;
+                let at = children
+                    .partition_point(|child| child.first <= *item)
+                    .max(1)
+                    - 1;
                 if !children[at].node.remove(item) {
                     return false;
                 }
@@ -241,7 +268,11 @@ fn merge_small<T: Ord + Clone>(children: &mut Vec<Child<T>>, at: usize) {
     if children[at].node.width() > max / 4 {
         return;
     }
-    let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
+    let left = if at + 1 < children.len() {
+        at
+    } else {
+        at.saturating_sub(1)
+    };
     if left + 1 >= children.len() {
         return;
     }
@@ -265,7 +296,9 @@ pub(crate) struct Iter<'t, T> {
 
 impl<T> std::fmt::Debug for Iter<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Iter").field("ranks", &self.ranks).finish_non_exhaustive()
+        f.debug_struct("Iter")
+            .field("ranks", &self.ranks)
+            .finish_non_exhaustive()
     }
 }
 

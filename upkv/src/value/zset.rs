@@ -28,11 +28,16 @@ pub(crate) struct Item {
 
 impl Item {
     fn new(score: f64, member: &[u8]) -> Self {
-        Self { score, member: member.into() }
+        Self {
+            score,
+            member: member.into(),
+        }
     }
 
     fn order(&self, score: f64, member: &[u8]) -> Ordering {
-        self.score.total_cmp(&score).then_with(|| (*self.member).cmp(member))
+        self.score
+            .total_cmp(&score)
+            .then_with(|| (*self.member).cmp(member))
     }
 }
 
@@ -108,7 +113,12 @@ impl Undo {
 
 impl Zset {
     pub(crate) fn new(hashers: Arc<Hashers>) -> Self {
-        Self { hashers, tree: Tree::new(), members: None, data_bytes: 0 }
+        Self {
+            hashers,
+            tree: Tree::new(),
+            members: None,
+            data_bytes: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -123,7 +133,13 @@ impl Zset {
     /// Bytes this value keeps in memory.
     pub(crate) fn memory(&self) -> usize {
         // Tree slots are about three quarters used; a member has a 16-byte header and rounding.
-        let per_item = 24 * 4 / 3 + 24 + if self.members.is_some() { 25 * 3 / 2 } else { 0 };
+        let per_item = 24 * 4 / 3
+            + 24
+            + if self.members.is_some() {
+                25 * 3 / 2
+            } else {
+                0
+            };
         size_of::<Self>() + self.data_bytes + self.len() * per_item
     }
 
@@ -134,7 +150,9 @@ impl Zset {
     fn item(&self, member: &[u8]) -> Option<&Item> {
         match &self.members {
             Some(table) => table.get(member),
-            None => self.iter(0..usize::MAX).find(|item| *item.member == *member),
+            None => self
+                .iter(0..usize::MAX)
+                .find(|item| *item.member == *member),
         }
     }
 
@@ -144,14 +162,20 @@ impl Zset {
         let score = if score == 0.0 { 0.0 } else { score };
         let old = self.item(member).cloned();
         let previous = old.as_ref().map(|item| item.score);
-        let undo = Undo { member: member.into(), score: previous };
+        let undo = Undo {
+            member: member.into(),
+            score: previous,
+        };
         if previous == Some(score) {
             return undo;
         }
         let item = match old {
             Some(old) => {
                 self.tree.remove(&old);
-                Item { score, member: old.member }
+                Item {
+                    score,
+                    member: old.member,
+                }
             }
             None => {
                 self.data_bytes += member.len();
@@ -175,7 +199,10 @@ impl Zset {
             table.remove(member);
         }
         self.data_bytes -= member.len();
-        Some(Undo { member: member.into(), score: Some(item.score) })
+        Some(Undo {
+            member: member.into(),
+            score: Some(item.score),
+        })
     }
 
     /// Takes one change back.
@@ -199,10 +226,18 @@ impl Zset {
     /// Ranks whose scores lie between two bounds.
     pub(crate) fn ranks_by_score(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
         let start = self.tree.partition_point(|item| {
-            if min.exclusive { item.score <= min.score } else { item.score < min.score }
+            if min.exclusive {
+                item.score <= min.score
+            } else {
+                item.score < min.score
+            }
         });
         let end = self.tree.partition_point(|item| {
-            if max.exclusive { item.score < max.score } else { item.score <= max.score }
+            if max.exclusive {
+                item.score < max.score
+            } else {
+                item.score <= max.score
+            }
         });
         start..end.max(start)
     }
@@ -226,12 +261,14 @@ impl Zset {
 
     /// Number of members before a position in the order, whether or not a member is there.
     pub(crate) fn rank_of_position(&self, score: f64, member: &[u8]) -> usize {
-        self.tree.partition_point(|item| item.order(score, member).is_lt())
+        self.tree
+            .partition_point(|item| item.order(score, member).is_lt())
     }
 
     /// Number of members up to and including a position in the order.
     pub(crate) fn rank_after(&self, score: f64, member: &[u8]) -> usize {
-        self.tree.partition_point(|item| item.order(score, member).is_le())
+        self.tree
+            .partition_point(|item| item.order(score, member).is_le())
     }
 
     /// Members with ranks in `ranks`, from either end.
@@ -347,7 +384,9 @@ mod tests {
     }
 
     fn content(zset: &Zset) -> Vec<(f64, Vec<u8>)> {
-        zset.iter(0..usize::MAX).map(|item| (item.score, item.member.to_vec())).collect()
+        zset.iter(0..usize::MAX)
+            .map(|item| (item.score, item.member.to_vec()))
+            .collect()
     }
 
     fn model_order(model: &BTreeMap<Vec<u8>, f64>) -> Vec<(f64, Vec<u8>)> {
@@ -366,7 +405,10 @@ mod tests {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let member = format!("m{}", (state >> 10) % members).into_bytes();
                 if (state >> 5) % 4 == 0 {
-                    assert_eq!(zset.remove(&member).is_some(), model.remove(&member).is_some());
+                    assert_eq!(
+                        zset.remove(&member).is_some(),
+                        model.remove(&member).is_some()
+                    );
                 } else {
                     let score = f64::from((state >> 20) % 50) - 25.0;
                     let undo = zset.set(&member, score);
@@ -428,9 +470,15 @@ mod tests {
         }
         let incl = |s: &str| LexBound::Inclusive(s.as_bytes().into());
         let excl = |s: &str| LexBound::Exclusive(s.as_bytes().into());
-        assert_eq!(zset.ranks_by_lex(&LexBound::Lowest, &LexBound::Highest), 0..4);
+        assert_eq!(
+            zset.ranks_by_lex(&LexBound::Lowest, &LexBound::Highest),
+            0..4
+        );
         assert_eq!(zset.ranks_by_lex(&excl("a"), &incl("c")), 1..3);
-        assert_eq!(zset.ranks_by_lex(&LexBound::Highest, &LexBound::Lowest), 4..4);
+        assert_eq!(
+            zset.ranks_by_lex(&LexBound::Highest, &LexBound::Lowest),
+            4..4
+        );
         assert_eq!(zset.ranks_by_lex(&incl("c"), &excl("b")), 2..2);
     }
 }

@@ -31,7 +31,10 @@ pub struct Hash<'t, T: Target> {
 
 impl<'t, T: Target> Hash<'t, T> {
     pub(crate) fn new(target: &'t T, key: &[u8]) -> Self {
-        Self { target, key: key.into() }
+        Self {
+            target,
+            key: key.into(),
+        }
     }
 
     /// Sets a field; whether it is new.
@@ -42,7 +45,9 @@ impl<'t, T: Target> Hash<'t, T> {
     /// [`crate::Error::Storage`].
     pub fn set(&self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
         let pair = (field.as_ref(), value.as_ref());
-        self.target.run(&self.key, true, |work| Ok(ops::hash::set(work, &self.key, [pair])? == 1))
+        self.target.run(&self.key, true, |work| {
+            Ok(ops::hash::set(work, &self.key, [pair])? == 1)
+        })
     }
 
     /// Sets several fields in one commit; the number that are new.
@@ -56,7 +61,9 @@ impl<'t, T: Target> Hash<'t, T> {
     ) -> Result<usize> {
         let owned: Vec<(F, V)> = pairs.into_iter().collect();
         self.target.run(&self.key, true, |work| {
-            let pairs = owned.iter().map(|(field, value)| (field.as_ref(), value.as_ref()));
+            let pairs = owned
+                .iter()
+                .map(|(field, value)| (field.as_ref(), value.as_ref()));
             ops::hash::set(work, &self.key, pairs)
         })
     }
@@ -81,7 +88,10 @@ impl<'t, T: Target> Hash<'t, T> {
     pub fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Value>> {
         let field = field.as_ref();
         self.target.run(&self.key, false, |work| {
-            Ok(work.hash(&self.key)?.and_then(|hash| hash.get(field)).map(Value::copy))
+            Ok(work
+                .hash(&self.key)?
+                .and_then(|hash| hash.get(field))
+                .map(Value::copy))
         })
     }
 
@@ -97,7 +107,10 @@ impl<'t, T: Target> Hash<'t, T> {
         let fields: Vec<F> = fields.into_iter().collect();
         self.target.run(&self.key, false, |work| {
             let hash = work.hash(&self.key)?;
-            let read = |field: &F| hash.and_then(|hash| hash.get(field.as_ref())).map(Value::copy);
+            let read = |field: &F| {
+                hash.and_then(|hash| hash.get(field.as_ref()))
+                    .map(Value::copy)
+            };
             Ok(fields.iter().map(read).collect())
         })
     }
@@ -110,7 +123,9 @@ impl<'t, T: Target> Hash<'t, T> {
     pub fn contains(&self, field: impl AsRef<[u8]>) -> Result<bool> {
         let field = field.as_ref();
         self.target.run(&self.key, false, |work| {
-            Ok(work.hash(&self.key)?.is_some_and(|hash| hash.get(field).is_some()))
+            Ok(work
+                .hash(&self.key)?
+                .is_some_and(|hash| hash.get(field).is_some()))
         })
     }
 
@@ -133,7 +148,9 @@ impl<'t, T: Target> Hash<'t, T> {
     /// As [`Hash::set`]; [`crate::Error::Refused`] if the value is no integer, [`crate::Error::Overflow`].
     pub fn incr(&self, field: impl AsRef<[u8]>, change: i64) -> Result<i64> {
         let field = field.as_ref();
-        self.target.run(&self.key, true, |work| ops::hash::incr_by(work, &self.key, field, change))
+        self.target.run(&self.key, true, |work| {
+            ops::hash::incr_by(work, &self.key, field, change)
+        })
     }
 
     /// Number of fields.
@@ -158,7 +175,11 @@ impl<'t, T: Target> Hash<'t, T> {
 
     /// Fields and values, page by page; fields that exist throughout are returned at least once.
     pub fn iter(&self) -> Fields<'t, T> {
-        Fields { hash: Self::new(self.target, &self.key), cursor: Some(0), page: VecDeque::new() }
+        Fields {
+            hash: Self::new(self.target, &self.key),
+            cursor: Some(0),
+            page: VecDeque::new(),
+        }
     }
 }
 

@@ -37,14 +37,21 @@ pub struct Keys<'d> {
 
 impl<'d> Keys<'d> {
     pub(crate) fn new(db: &'d Db, pattern: &[u8]) -> Self {
-        Self { db, pattern: pattern.into(), cursor: Some(0), page: VecDeque::new() }
+        Self {
+            db,
+            pattern: pattern.into(),
+            cursor: Some(0),
+            page: VecDeque::new(),
+        }
     }
 
     fn read(&mut self, cursor: u64) -> Result<()> {
         let engine = &self.db.engine;
         // Without metacharacters at most one key can match.
         if let Some(key) = glob::literal(&self.pattern) {
-            let found = engine.run(None, engine::Keys::One(key), |work| Ok(work.entry(key)?.is_some()));
+            let found = engine.run(None, engine::Keys::One(key), |work| {
+                Ok(work.entry(key)?.is_some())
+            });
             self.cursor = None;
             if found? {
                 self.page.push_back(Bytes::copy_from_slice(key));
@@ -53,7 +60,9 @@ impl<'d> Keys<'d> {
         }
         let pattern = &self.pattern;
         let page = engine.run(None, engine::Keys::Open, |work| {
-            ops::keys::scan(work, cursor, PAGE_KEYS, |key, _| glob::matches(pattern, key))
+            ops::keys::scan(work, cursor, PAGE_KEYS, |key, _| {
+                glob::matches(pattern, key)
+            })
         })?;
         self.cursor = (page.cursor != 0).then_some(page.cursor);
         self.page.extend(page.keys);

@@ -27,7 +27,10 @@ pub struct Scored {
 
 impl From<ops::zset::Scored> for Scored {
     fn from((member, score): ops::zset::Scored) -> Self {
-        Self { member: member.into(), score }
+        Self {
+            member: member.into(),
+            score,
+        }
     }
 }
 
@@ -53,7 +56,10 @@ pub struct Zset<'t, T: Target> {
 
 impl<'t, T: Target> Zset<'t, T> {
     pub(crate) fn new(target: &'t T, key: &[u8]) -> Self {
-        Self { target, key: key.into() }
+        Self {
+            target,
+            key: key.into(),
+        }
     }
 
     /// Sets a member's score; whether the member is new.
@@ -76,7 +82,10 @@ impl<'t, T: Target> Zset<'t, T> {
         members: impl IntoIterator<Item = (M, f64)>,
     ) -> Result<usize> {
         let owned: Vec<(M, f64)> = members.into_iter().collect();
-        let items: Vec<(f64, &[u8])> = owned.iter().map(|(m, score)| (*score, m.as_ref())).collect();
+        let items: Vec<(f64, &[u8])> = owned
+            .iter()
+            .map(|(m, score)| (*score, m.as_ref()))
+            .collect();
         self.target.run(&self.key, true, |work| {
             Ok(ops::zset::add(work, &self.key, AddIf::default(), &items)?.added)
         })
@@ -119,7 +128,10 @@ impl<'t, T: Target> Zset<'t, T> {
     pub fn rank(&self, member: impl AsRef<[u8]>) -> Result<Option<usize>> {
         let member = member.as_ref();
         self.target.run(&self.key, false, |work| {
-            Ok(work.zset(&self.key)?.and_then(|zset| zset.rank(member)).map(|found| found.0))
+            Ok(work
+                .zset(&self.key)?
+                .and_then(|zset| zset.rank(member))
+                .map(|found| found.0))
         })
     }
 
@@ -167,7 +179,9 @@ impl<'t, T: Target> Zset<'t, T> {
     pub fn count(&self, scores: impl RangeBounds<f64>) -> Result<usize> {
         let (min, max) = score_bounds(&scores);
         self.target.run(&self.key, false, |work| {
-            Ok(work.zset(&self.key)?.map_or(0, |zset| zset.ranks_by_score(min, max).len()))
+            Ok(work
+                .zset(&self.key)?
+                .map_or(0, |zset| zset.ranks_by_score(min, max).len()))
         })
     }
 
@@ -193,9 +207,17 @@ impl<'t, T: Target> Zset<'t, T> {
     ///
     /// As [`Zset::score`].
     pub fn range_by_rank(&self, start: i64, end: i64) -> Result<Vec<Scored>> {
-        let interval = Interval { by: By::Rank(start, end), reverse: false, limit: None };
+        let interval = Interval {
+            by: By::Rank(start, end),
+            reverse: false,
+            limit: None,
+        };
         self.target.run(&self.key, false, |work| {
-            Ok(interval.read(work, &self.key)?.into_iter().map(Scored::from).collect())
+            Ok(interval
+                .read(work, &self.key)?
+                .into_iter()
+                .map(Scored::from)
+                .collect())
         })
     }
 
@@ -227,9 +249,18 @@ impl<'t, T: Target> Zset<'t, T> {
 
 fn score_bounds(scores: &impl RangeBounds<f64>) -> (ScoreBound, ScoreBound) {
     let bound = |bound: Bound<&f64>, open: f64| match bound {
-        Bound::Included(score) => ScoreBound { score: *score, exclusive: false },
-        Bound::Excluded(score) => ScoreBound { score: *score, exclusive: true },
-        Bound::Unbounded => ScoreBound { score: open, exclusive: false },
+        Bound::Included(score) => ScoreBound {
+            score: *score,
+            exclusive: false,
+        },
+        Bound::Excluded(score) => ScoreBound {
+            score: *score,
+            exclusive: true,
+        },
+        Bound::Unbounded => ScoreBound {
+            score: open,
+            exclusive: false,
+        },
     };
     (
         bound(scores.start_bound(), f64::NEG_INFINITY),
@@ -256,9 +287,14 @@ pub struct Members<'t, T: Target> {
 impl<T: Target> Members<'_, T> {
     /// Reads the next page from one end of what is left.
     fn read(&mut self, from_back: bool) -> Result<()> {
-        let page = self.zset.target.run(&self.zset.key, false, |work| self.page(work, from_back))?;
+        let page = self
+            .zset
+            .target
+            .run(&self.zset.key, false, |work| self.page(work, from_back))?;
         self.done = page.is_empty();
-        let Some((member, score)) = page.back().cloned() else { return Ok(()) };
+        let Some((member, score)) = page.back().cloned() else {
+            return Ok(());
+        };
         let position = Some((score, member));
         if from_back {
             self.before = position;
@@ -271,11 +307,17 @@ impl<T: Target> Members<'_, T> {
     }
 
     fn page(&self, work: &mut Work<'_>, from_back: bool) -> Result<VecDeque<(Bytes, f64)>> {
-        let Some(zset) = work.zset(&self.zset.key)? else { return Ok(VecDeque::new()) };
+        let Some(zset) = work.zset(&self.zset.key)? else {
+            return Ok(VecDeque::new());
+        };
         let ranks = self.ranks(zset);
         let copy = |item: &zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
         Ok(if from_back {
-            zset.iter(ranks).rev().take(PAGE_MEMBERS).map(copy).collect()
+            zset.iter(ranks)
+                .rev()
+                .take(PAGE_MEMBERS)
+                .map(copy)
+                .collect()
         } else {
             zset.iter(ranks).take(PAGE_MEMBERS).map(copy).collect()
         })

@@ -23,7 +23,9 @@ impl Resp {
     pub fn read(from: &mut impl BufRead) -> Self {
         let mut line = Vec::new();
         from.read_until(b'\n', &mut line).expect("a reply line");
-        let text = String::from_utf8_lossy(&line[1..]).trim_end_matches(['\r', '\n']).to_string();
+        let text = String::from_utf8_lossy(&line[1..])
+            .trim_end_matches(['\r', '\n'])
+            .to_string();
         match line[0] {
             b'+' => Self::Status(text),
             b'-' => Self::Error(text),
@@ -102,7 +104,15 @@ impl Redis {
         std::fs::create_dir_all(&dir).expect("a temporary directory");
         let path = dir.join("redis.sock");
         let spawned = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--unixsocket",
+            ])
             .arg(&path)
             .current_dir(&dir)
             .stdout(Stdio::piped())
@@ -118,10 +128,17 @@ impl Redis {
         };
         // The server says when it listens; reading that is the only wait.
         let log = BufReader::new(child.stdout.take().expect("piped"));
-        let ready = log.lines().map_while(Result::ok).any(|line| line.contains("ready to accept connections"));
+        let ready = log
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("ready to accept connections"));
         assert!(ready, "redis-server ended before it listened");
         let socket = UnixStream::connect(&path).expect("the server listens");
-        Some(Self { child, dir, socket: BufReader::new(socket) })
+        Some(Self {
+            child,
+            dir,
+            socket: BufReader::new(socket),
+        })
     }
 
     /// Runs one command.
@@ -133,7 +150,10 @@ impl Redis {
             wire.extend_from_slice(arg);
             wire.extend_from_slice(b"\r\n");
         }
-        self.socket.get_mut().write_all(&wire).expect("the server reads");
+        self.socket
+            .get_mut()
+            .write_all(&wire)
+            .expect("the server reads");
         Resp::read(&mut self.socket)
     }
 }

@@ -53,7 +53,9 @@ fn payload(run: &Run<'_>) -> Vec<u8> {
         _ => below(run, 40),
     };
     let first = below(run, 26);
-    (0..len).map(|at| b'a' + ((first + at) % 26) as u8).collect()
+    (0..len)
+        .map(|at| b'a' + ((first + at) % 26) as u8)
+        .collect()
 }
 
 fn below(run: &Run<'_>, limit: usize) -> usize {
@@ -69,14 +71,16 @@ impl Op {
         // Keys lean towards one type each, so that most operations find the type they need.
         let class = small(run, 3);
         let other = small(run, 9);
-        let k = if below(run, 12) == 0 { other } else { class + 3 * small(run, 3) };
+        let k = if below(run, 12) == 0 {
+            other
+        } else {
+            class + 3 * small(run, 3)
+        };
         match (below(run, 16), class) {
             (0, _) => Self::Delete(k),
             (1, _) => Self::Rename(k, other),
             (2, _) => Self::Copy(k, other),
-            (3 | 4, _) => {
-                Self::Deadline(k, (below(run, 3) > 0).then(|| FAR + u64::from(other)))
-            }
+            (3 | 4, _) => Self::Deadline(k, (below(run, 3) > 0).then(|| FAR + u64::from(other))),
             (5, _) if below(run, 8) == 0 => Self::Flush,
             (5..=8, 0) => {
                 let far = FAR + u64::from(other);
@@ -116,7 +120,11 @@ impl Op {
             Self::HashRemove(k, f) => vec![text("HDEL"), key(*k), name(*f)],
             Self::Add(k, items) => {
                 let mut args = vec![text("ZADD"), key(*k)];
-                args.extend(items.iter().flat_map(|(s, m)| [s.to_string().into_bytes(), name(*m)]));
+                args.extend(
+                    items
+                        .iter()
+                        .flat_map(|(s, m)| [s.to_string().into_bytes(), name(*m)]),
+                );
                 args
             }
             Self::Remove(k, m) => vec![text("ZREM"), key(*k), name(*m)],
@@ -140,9 +148,9 @@ impl Op {
                 let entry = model.get(&key(*k));
                 let present = match entry {
                     None => Some(0),
-                    Some((Content::Text(text), _)) => {
-                        std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok())
-                    }
+                    Some((Content::Text(text), _)) => std::str::from_utf8(text)
+                        .ok()
+                        .and_then(|text| text.parse::<i64>().ok()),
                     Some(_) => None,
                 };
                 let at = entry.map_or(0, |entry| entry.1);
@@ -179,7 +187,9 @@ impl Op {
             Self::Add(k, items) => {
                 let zset = || (Content::Members(BTreeMap::new()), 0);
                 match model.entry(key(*k)).or_insert_with(zset) {
-                    (Content::Members(map), _) => map.extend(items.iter().map(|(s, m)| (name(*m), *s))),
+                    (Content::Members(map), _) => {
+                        map.extend(items.iter().map(|(s, m)| (name(*m), *s)))
+                    }
                     _ => return false,
                 }
             }
@@ -188,7 +198,9 @@ impl Op {
                 model.remove(&key(*k));
             }
             Self::Rename(a, b) => {
-                let Some(entry) = model.remove(&key(*a)) else { return false };
+                let Some(entry) = model.remove(&key(*a)) else {
+                    return false;
+                };
                 model.insert(key(*b), entry);
             }
             Self::Copy(a, b) => {
@@ -210,7 +222,9 @@ impl Op {
     }
 
     fn remove_member(&self, model: &mut Model) -> bool {
-        let (Self::Remove(k, _) | Self::PopMin(k)) = self else { return false };
+        let (Self::Remove(k, _) | Self::PopMin(k)) = self else {
+            return false;
+        };
         match model.get_mut(&key(*k)) {
             None => {}
             Some((Content::Members(map), _)) => {
@@ -257,7 +271,11 @@ impl KvWorkload {
                     outcome => assert_eq!(outcome.is_ok(), *expected, "{op:?} in {ops:?}"),
                 }
             }
-            if abort { tx.abort("on purpose") } else { Ok(()) }
+            if abort {
+                tx.abort("on purpose")
+            } else {
+                Ok(())
+            }
         });
         match result {
             Err(Error::Aborted(_)) => return Ok(()),
@@ -320,7 +338,11 @@ impl Workload for KvWorkload {
         if self.demote && below(run, 6) == 0 {
             // Images written on the way are not settled; nothing a user sees changes.
             db.demote_all().map_err(|error| failure(&error))?;
-            return Ok(if db.token().seq == before { Ack::Unchanged } else { Ack::Memory });
+            return Ok(if db.token().seq == before {
+                Ack::Unchanged
+            } else {
+                Ack::Memory
+            });
         }
         let outcome = if below(run, 5) == 0 {
             Self::transact(&db, run, model)
@@ -328,10 +350,15 @@ impl Workload for KvWorkload {
             Self::execute(&db, run, model)
         };
         outcome.map_err(|error| failure(&error))?;
-        Ok(if db.token().seq == before { Ack::Unchanged } else { ack })
+        Ok(if db.token().seq == before {
+            Ack::Unchanged
+        } else {
+            ack
+        })
     }
 
     fn observe(&self, db: &Db) -> Result<Model, Failure> {
+        db.audit().map_err(Failure::Damaged)?;
         observe(db).map_err(|error| failure(&error))
     }
 }
@@ -344,14 +371,18 @@ pub(crate) fn observe(db: &Db) -> Result<Model, Error> {
         let content = match db.kind(&key)?.map(upkv::Kind::name) {
             Some("string") => Content::Text(db.get(&key)?.expect("listed").into_vec()),
             Some("hash") => {
-                let pairs = db.hash(&key).iter().map(|pair| pair.map(|(f, v)| (f.into_vec(), v.into_vec())));
+                let pairs = db
+                    .hash(&key)
+                    .iter()
+                    .map(|pair| pair.map(|(f, v)| (f.into_vec(), v.into_vec())));
                 Content::Fields(pairs.collect::<Result<_, _>>()?)
             }
             Some("zset") => {
                 #[allow(clippy::cast_possible_truncation, reason = "scores are small integers")]
-                let members = db.zset(&key).range(..).map(|item| {
-                    item.map(|item| (item.member.into_vec(), item.score as i64))
-                });
+                let members = db
+                    .zset(&key)
+                    .range(..)
+                    .map(|item| item.map(|item| (item.member.into_vec(), item.score as i64)));
                 Content::Members(members.collect::<Result<_, _>>()?)
             }
             other => panic!("{key:?} is of type {other:?}"),
