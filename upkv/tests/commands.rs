@@ -1,0 +1,121 @@
+//! Recorded conversations: commands, and the replies a real server gave.
+//!
+//! `tests/commands/*.txt` hold one command a line after `> `, and the reply on the next line. `UPDATE_EXPECT=1`
+//! asks a `redis-server` and rewrites the replies, except of lines marked `!`, where this engine follows a
+//! newer version than most machines have; those are kept. Lines marked `~` have replies in no particular order.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Redis, Resp};
+use upkv::{Db, Session, Store};
+
+/// Splits a line at spaces; `"..."` may hold spaces and `\n`, `\r`, `\t`, `\\`, `\"`, `\xHH`.
+fn split(line: &str) -> Vec<Vec<u8>> {
+    let mut args = Vec::new();
+    let mut rest = line.trim().as_bytes();
+    while let Some(first) = rest.first() {
+        if *first == b' ' {
+            rest = &rest[1..];
+        } else if *first == b'"' {
+            let (arg, after) = quoted(&rest[1..]);
+            args.push(arg);
+            rest = after;
+        } else {
+            let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+            args.push(rest[..end].to_vec());
+            rest = &rest[end..];
+        }
+    }
+    args
+}
+
+fn quoted(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut arg = Vec::new();
+    loop {
+        match rest {
+            [b'"', after @ ..] => return (arg, after),
+            [b'\\', b'x', high, low, after @ ..] => {
+                let text = [*high, *low];
+                let text = std::str::from_utf8(&text).expect("hexadecimal digits");
+                arg.push(u8::from_str_radix(text, 16).expect("hexadecimal digits"));
+                rest = after;
+            }
+            [b'\\', escaped, after @ ..] => {
+                arg.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => *other,
+                });
+                rest = after;
+            }
+            [byte, after @ ..] => {
+                arg.push(*byte);
+                rest = after;
+            }
+            [] => panic!("a quote is not closed"),
+        }
+    }
+}
+
+/// Runs one file; the file as it should be.
+fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], Option<&str>) -> Resp) -> String {
+    let mut out = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        out.push('\n');
+        let Some((mark, command)) = line.split_once("> ") else { continue };
+        if !matches!(mark, "" | "~" | "!") {
+            continue;
+        }
+        let is_reply = |next: &&str| !next.is_empty() && !next.contains("> ") && !next.starts_with('#');
+        let recorded = lines.next_if(is_reply);
+        let kept = recorded.filter(|_| mark == "!");
+        let reply = ask(&split(command), kept);
+        let reply = if mark == "~" { reply.sorted() } else { reply };
+        out.push_str(&reply.show());
+        out.push('\n');
+    }
+    out
+}
+
+fn session() -> Session {
+    Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts").session()
+}
+
+#[test]
+fn replies_are_those_recorded_from_redis() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/commands");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(&dir).expect("the folder exists").map(|entry| entry.expect("listed").path()).collect();
+    files.sort();
+    assert!(files.len() >= 5, "conversations are missing");
+    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let mut redis = if update { Redis::start("commands") } else { None };
+    for path in files {
+        let text = std::fs::read_to_string(&path).expect("text");
+        let expected = match &mut redis {
+            None => text,
+            Some(redis) => {
+                redis.command(&["FLUSHALL"]);
+                let mut ours = session();
+                let updated = replay(&text, |args, kept| {
+                    let theirs = redis.command(args);
+                    let ours = Resp::of(ours.command(args));
+                    if kept.is_some() { ours } else { theirs }
+                });
+                std::fs::write(&path, &updated).expect("written");
+                updated
+            }
+        };
+        let mut ours = session();
+        let found = replay(&expected, |args, _| Resp::of(ours.command(args)));
+        for (at, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+            assert_eq!(found, expected, "{}:{}", path.display(), at + 1);
+        }
+        assert_eq!(found, expected, "{}", path.display());
+    }
+}
