@@ -55,10 +55,29 @@ pub struct KillReport {
 ///
 /// If an acknowledged operation is lost, one is half done, or the store does not open.
 pub fn kill<W: Workload>(workload: &W, test: &str, options: &KillOptions) -> KillReport {
+    let name = format!("up-kill-{}-{}", std::process::id(), options.seed);
+    let dir = std::env::temp_dir().join(name);
+    let report = kill_in(workload, test, options, &dir, &mut || {});
+    remove(&dir);
+    report
+}
+
+/// As [`kill`], in a directory of the caller's choice, who can do something to its disk after each kill, before the store is
+/// opened again: cut its power, for example, if all operations of the workload are promised to survive that.
+///
+/// # Panics
+///
+/// As [`kill`].
+pub fn kill_in<W: Workload>(
+    workload: &W,
+    test: &str,
+    options: &KillOptions,
+    dir: &Path,
+    after_kill: &mut dyn FnMut(),
+) -> KillReport {
     if let Ok(order) = std::env::var(ENV) {
         work(workload, &order);
     }
-    let dir = std::env::temp_dir().join(format!("up-kill-{}-{}", std::process::id(), options.seed));
     let random = Random::seeded(options.seed);
     let mut report = KillReport::default();
     let mut mirrors = Vec::new();
@@ -66,27 +85,35 @@ pub fn kill<W: Workload>(workload: &W, test: &str, options: &KillOptions) -> Kil
         let _trying = Trying(|| format!("kill {round} with seed {}", options.seed));
         if round % options.fresh_every.max(1) == 0 {
             mirrors.clear();
-            remove(&dir);
+            remove(dir);
             mirrors.extend((0..options.lanes).map(|_| Mirror::new(workload)));
         }
-        let acknowledged = run_and_kill(&dir, test, options, round, &random);
+        let acknowledged = run_and_kill(dir, test, options, round, &random);
+        after_kill();
         report.kills += 1;
         report.acknowledged += acknowledged.iter().map(|n| *n as u64).sum::<u64>();
-        let store = open(workload, &dir, Arc::new(OsVfs));
-        for (lane, mirror) in mirrors.iter_mut().enumerate() {
-            let engine = workload.open(&store, &name(lane as u64));
+        let store = open(workload, dir, Arc::new(OsVfs));
+        for (lane, mirror) in (0..).zip(&mut mirrors) {
+            let engine = workload.open(&store, &name(lane));
             let engine = engine.unwrap_or_else(|e| panic!("lane {lane}: {e}"));
             let seen = workload
                 .observe(&engine)
                 .unwrap_or_else(|e| panic!("lane {lane}: {e}"));
-            let lane_random = Random::seeded(lane_seed(options.seed, round, lane as u64));
-            report.surplus += mirror.follow(workload, &seen, acknowledged[lane], &lane_random);
+            let done = usize::try_from(lane)
+                .map(|lane| acknowledged[lane])
+                .expect("few lanes");
+            let lane_random = Random::seeded(lane_seed(options.seed, round, lane));
+            report.surplus += mirror.follow(workload, &seen, done, &lane_random);
         }
         let check = store.check().unwrap_or_else(|e| panic!("check: {e}"));
         assert!(check.problems.is_empty(), "check: {:?}", check.problems);
     }
-    remove(&dir);
     report
+}
+
+/// Whether this process is the child of [`kill`]: set-up that only the parent needs is skipped there.
+pub fn is_killed_child() -> bool {
+    std::env::var_os(ENV).is_some()
 }
 
 /// The same engine, in memory, that does what the child did.

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use crash::{CrashOptions, CrashReport, crash_images};
 pub use errors::{ErrorOptions, ErrorReport, io_errors};
-pub use kill::{KillOptions, KillReport, kill};
+pub use kill::{KillOptions, KillReport, is_killed_child, kill, kill_in};
 pub use model::{ModelOptions, model};
 pub use rot::{RotOptions, RotReport, rot};
 
