@@ -15,7 +15,7 @@ use crate::ops::keys::ExpireIf;
 use crate::ops::string::{Set, SetIf};
 use crate::options::{Condition, DbOptions, Deadline, SetOptions, millis};
 use crate::stats::Stats;
-use crate::storage::{Durability, MountOptions, Store, Timestamp, Token};
+use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token};
 use crate::transaction::{self, Transaction};
 use crate::value::Kind;
 use crate::value::owned::Value;
@@ -663,6 +663,17 @@ impl Db {
     #[doc(hidden)]
     pub fn demote_all(&self) -> Result<()> {
         self.engine.demote_all()
+    }
+
+    /// The database's number in its store; for engines that enlist.
+    #[doc(hidden)]
+    pub fn mount_id(&self) -> MountId {
+        self.engine.mount.id()
+    }
+
+    /// Whether this database is mounted on `store`.
+    pub fn belongs_to(&self, store: &Store) -> bool {
+        std::sync::Arc::ptr_eq(&self.store.inner, &store.inner)
     }
 
     fn run<R>(&self, key: &[u8], body: impl FnMut(&mut Work<'_>) -> Result<R>) -> Result<R> {

@@ -2,7 +2,7 @@
 //!
 //! `tests/commands/*.txt` hold one command a line after `> `, and the reply on the next line. `UPDATE_EXPECT=1`
 //! asks a `redis-server` and rewrites the replies, except of lines marked `!`, where this engine follows a
-//! newer version than most machines have; those are kept. Lines marked `~` have replies in no particular order.
+//! newer version than most machines have. Lines marked `~` have replies in no particular order.
 
 mod common;
 
@@ -61,7 +61,7 @@ fn quoted(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
 }
 
 /// Runs one file; the file as it should be.
-fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], Option<&str>) -> Resp) -> String {
+fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], bool) -> Resp) -> String {
     let mut out = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
@@ -72,9 +72,8 @@ fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], Option<&str>) -> Resp) -> 
             continue;
         }
         let is_reply = |next: &&str| !next.is_empty() && !next.contains("> ") && !next.starts_with('#');
-        let recorded = lines.next_if(is_reply);
-        let kept = recorded.filter(|_| mark == "!");
-        let reply = ask(&split(command), kept);
+        lines.next_if(is_reply);
+        let reply = ask(&split(command), mark == "!");
         let reply = if mark == "~" { reply.sorted() } else { reply };
         out.push_str(&reply.show());
         out.push('\n');
@@ -102,10 +101,10 @@ fn replies_are_those_recorded_from_redis() {
             Some(redis) => {
                 redis.command(&["FLUSHALL"]);
                 let mut ours = session();
-                let updated = replay(&text, |args, kept| {
+                let updated = replay(&text, |args, newer| {
                     let theirs = redis.command(args);
                     let ours = Resp::of(ours.command(args));
-                    if kept.is_some() { ours } else { theirs }
+                    if newer { ours } else { theirs }
                 });
                 std::fs::write(&path, &updated).expect("written");
                 updated

@@ -652,7 +652,8 @@ impl<'a> Work<'a> {
     fn take_back(&mut self, touched: Vec<Touched>) {
         for touched in touched.into_iter().rev() {
             let held = position(&self.held, touched.shard);
-            let table = &mut self.held[held].1.table;
+            let shard = &mut *self.held[held].1;
+            let table = &mut shard.table;
             let Touched {
                 key,
                 probe,
@@ -681,6 +682,10 @@ impl<'a> Work<'a> {
                     .rev()
                     .for_each(|undo| entry.slot.object.undo(undo));
                 entry.slot.expire_at = old_expire_at;
+            }
+            if !undo.is_empty() {
+                // The same content may take other space than before.
+                shard.recount(probe, &key);
             }
         }
     }
