@@ -1,6 +1,7 @@
 //! The decoders of the store's files on bytes that are nearly right: the same doors as the fuzz targets, with seeded mutations of
 //! the golden store, so that every run of the tests covers them.
 #![cfg(feature = "test-util")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! The store on real file systems that lose power or run full. They need loop devices and the right to mount; where these are
 //! missing, a test says `skipped` with the reason and is not counted as passed by anyone who reads it.
 #![cfg(all(feature = "test-util", target_os = "linux"))]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod ledger;
@@ -115,7 +116,7 @@ fn a_full_file_system_refuses_takes_deletes_and_recovers() {
     for round in 0..3_u8 {
         let mut written = 0_u32;
         let error = loop {
-            let key = 1 + (written % 200) as u8;
+            let key = 1 + (written % 200).to_le_bytes()[0];
             match ledger.commit(&[Change::Append(key, payload.clone())], Durability::Disk) {
                 Ok(()) => written += 1,
                 Err(error) => break error,
@@ -158,6 +159,11 @@ fn a_full_file_system_refuses_takes_deletes_and_recovers() {
     assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
 
+/// First byte of payload `i`; never zero.
+fn mark(i: usize) -> u8 {
+    i.to_le_bytes()[0] | 1
+}
+
 #[test]
 fn a_disk_that_fails_to_sync_poisons_the_store_and_loses_nothing_promised() {
     // Four frames fill a page, so that each write is within one block: a loop device acknowledges a larger one even if only a
@@ -176,7 +182,12 @@ fn a_disk_that_fails_to_sync_poisons_the_store_and_loses_nothing_promised() {
         let file = std::fs::File::create(&image).and_then(|file| file.set_len(32 << 20));
         file.map_err(|e| e.to_string())
     })
-    .and_then(|()| run("mkfs.ext4", &["-q", "-F", "-b", "4096", "-O", "^has_journal", &image]))
+    .and_then(|()| {
+        run(
+            "mkfs.ext4",
+            &["-q", "-F", "-b", "4096", "-O", "^has_journal", &image],
+        )
+    })
     .and_then(|()| run("mount", &["-o", "loop,errors=continue", &image, &mnt]));
     if let Err(why) = made {
         println!("skipped: {why}");
@@ -194,7 +205,7 @@ fn a_disk_that_fails_to_sync_poisons_the_store_and_loses_nothing_promised() {
     let ledger = Ledger::mount(&store, "thin").unwrap();
     let mut promised = 0;
     let error = loop {
-        let payload = vec![promised as u8 | 1; PAYLOAD];
+        let payload = vec![mark(promised); PAYLOAD];
         match ledger.commit(&[Change::Append(0, payload)], Durability::Disk) {
             Ok(()) => promised += 1,
             Err(error) => break error,
@@ -225,7 +236,7 @@ fn a_disk_that_fails_to_sync_poisons_the_store_and_loses_nothing_promised() {
     );
     for (i, payload) in all[&0].iter().enumerate() {
         assert!(
-            payload.len() == PAYLOAD && payload[0] == (i as u8 | 1),
+            payload.len() == PAYLOAD && payload[0] == mark(i),
             "payload {i}"
         );
     }

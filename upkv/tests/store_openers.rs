@@ -1,5 +1,7 @@
 //! Who may open a store, and what: one opener at a time, known versions only, and every version ever released.
 #![cfg(feature = "test-util")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::print_stdout, reason = "the child talks to its parent")]
 
 mod ledger;
 

@@ -357,7 +357,7 @@ mod tests {
     fn advancing_the_manual_clock_wakes_a_waiter() {
         let clock = ManualClock::default();
         let signal = Signal::new();
-        let deadline = clock.now().saturating_add(Duration::from_secs(3_600));
+        let deadline = clock.now().saturating_add(Duration::from_hours(1));
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 loop {
@@ -368,12 +368,12 @@ mod tests {
                     clock.wait(&signal, ticket, Some(deadline));
                 }
             });
-            clock.advance(Duration::from_secs(1_800));
-            clock.advance(Duration::from_secs(1_800));
+            clock.advance(Duration::from_mins(30));
+            clock.advance(Duration::from_mins(30));
             assert_eq!(waiter.join().unwrap(), deadline);
         });
         assert!(clock.shared.lock().waiting.is_empty());
-        assert_eq!(clock.monotonic(), Duration::from_secs(3_600));
+        assert_eq!(clock.monotonic(), Duration::from_hours(1));
     }
 
     #[test]

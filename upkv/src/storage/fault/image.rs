@@ -92,7 +92,7 @@ impl CrashPoint {
                     from: 0,
                     to: 0,
                     kind,
-                })
+                });
             };
             match done {
                 Operation::Write { offset, bytes, .. } => {

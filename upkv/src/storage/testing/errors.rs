@@ -89,23 +89,24 @@ fn one<W: Workload>(
     let mut history = History::new(workload.empty(), now(&clock));
     faulty.arm(plan);
     let store_seed = random.next_u64();
-    if let Ok(store) = builder(workload, Arc::new(faulty.clone()), &clock, store_seed).open() {
-        if let Ok(engine) = workload.open(&store, NAME) {
-            let mut script = Script {
-                workload,
-                faulty: &faulty,
-                history: &mut history,
-                report,
-            };
-            let unknown = script.run(&store, &engine, &clock, &random, steps);
-            faulty.heal();
-            if plan.fault == Fault::NoSpace && !unknown {
-                script.resume(&store, &engine, &clock, &random);
-            }
+    let opened = builder(workload, Arc::new(faulty.clone()), &clock, store_seed).open();
+    if let Ok(store) = opened
+        && let Ok(engine) = workload.open(&store, NAME)
+    {
+        let mut script = Script {
+            workload,
+            faulty: &faulty,
+            history: &mut history,
+            report,
+        };
+        let unknown = script.run(&store, &engine, &clock, &random, steps);
+        faulty.heal();
+        if plan.fault == Fault::NoSpace && !unknown {
+            script.resume(&store, &engine, &clock, &random);
         }
     }
     faulty.heal();
-    let fired = faulty.fired();
+    let failures = faulty.fired();
     // Everything up to the last promise must be there, everything begun may be.
     let bounds = history.allowed(usize::MAX);
     let store = builder(workload, Arc::new(disk), &clock, store_seed).open();
@@ -113,13 +114,13 @@ fn one<W: Workload>(
     let engine = workload
         .open(&store, NAME)
         .unwrap_or_else(|e| panic!("healed: {e}"));
-    let seen = workload
+    let shown = workload
         .observe(&engine)
         .unwrap_or_else(|e| panic!("healed: {e}"));
-    let found = history.find(&seen, bounds).unwrap_or_else(|| {
+    let found = history.find(&shown, bounds).unwrap_or_else(|| {
         let (lo, hi) = bounds;
         let wanted = &history.entries[lo].model;
-        panic!("healed: allowed are commits {lo} to {hi}\nfound   {seen:?}\nwanted  {wanted:?}")
+        panic!("healed: allowed are commits {lo} to {hi}\nfound   {shown:?}\nwanted  {wanted:?}")
     });
     let check = store.check().unwrap_or_else(|e| panic!("healed: {e}"));
     assert!(check.problems.is_empty(), "healed: {:?}", check.problems);
@@ -132,7 +133,7 @@ fn one<W: Workload>(
     workload
         .step(&engine, &run, &mut model)
         .unwrap_or_else(|e| panic!("healed: {e}"));
-    fired
+    failures
 }
 
 struct Script<'a, W: Workload> {

@@ -42,8 +42,8 @@ fn run<W: Workload>(workload: &W, seed: u64, steps: usize) -> u64 {
     let mut model = workload.empty();
     let (mut store, mut engine) = open();
     let mut commits = 0;
-    for step in 0..steps {
-        let _trying = Trying(|| format!("seed {seed}, step {step} of the model test"));
+    for number in 0..steps {
+        let _trying = Trying(|| format!("seed {seed}, step {number} of the model test"));
         let run = Run {
             random: &random,
             clock: &clock,
@@ -67,9 +67,9 @@ fn run<W: Workload>(workload: &W, seed: u64, steps: usize) -> u64 {
             drop(store);
             (store, engine) = open();
         }
-        if reopen || random.below(16) == 0 || step + 1 == steps {
-            let seen = workload.observe(&engine).unwrap_or_else(|e| panic!("{e}"));
-            assert_eq!(seen, model, "after step {step}, reopened: {reopen}");
+        if reopen || random.below(16) == 0 || number + 1 == steps {
+            let shown = workload.observe(&engine).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(shown, model, "after step {number}, reopened: {reopen}");
         }
     }
     let report = store.check().unwrap_or_else(|e| panic!("{e}"));

@@ -159,6 +159,7 @@ impl MemVfs {
 
     /// Another disk with the same names and content; nothing on it is open, mapped or locked.
     #[cfg(any(test, feature = "test-util"))]
+    #[must_use]
     pub fn copy(&self) -> Self {
         let copy = Self::new();
         let dirs: Vec<PathBuf> = self.shared.names.lock().dirs.keys().cloned().collect();
