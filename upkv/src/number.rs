@@ -17,11 +17,9 @@ pub(crate) fn parse_i64(text: &[u8]) -> Option<i64> {
         _ => (false, text),
     };
     match digits {
-        [] => return None,
         [b'0'] => return if negative { None } else { Some(0) },
-        [b'0', ..] => return None,
-        _ if digits.len() > 19 => return None,
-        _ => {}
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
     }
     let mut value: i64 = 0;
     for &byte in digits {
@@ -85,7 +83,7 @@ pub(crate) fn format_f64(value: f64) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() { "-0" } else { "0" }.into();
     }
-    if value.trunc() == value && value.abs() <= WHOLE_MAX {
+    if value.fract() == 0.0 && value.abs() <= WHOLE_MAX {
         return (value as i64).to_string();
     }
     let scientific = format!("{:e}", value.abs());
@@ -162,8 +160,7 @@ impl Decimal {
         let mut digits = Vec::with_capacity(rest.len());
         let mut exponent = 0_i64;
         let mut after_point = false;
-        let mut bytes = rest.iter().enumerate();
-        while let Some((at, &byte)) = bytes.next() {
+        for (at, &byte) in rest.iter().enumerate() {
             match byte {
                 b'0'..=b'9' => {
                     digits.push(byte - b'0');

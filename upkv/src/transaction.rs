@@ -10,7 +10,7 @@ use std::fmt;
 use crate::command::{self, Reply};
 use crate::db::{Db, plain};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::Keys;
+use crate::keyspace::engine::{Engine, Keys};
 use crate::keyspace::work::{Pending, Work};
 use crate::ops;
 use crate::ops::keys::ExpireIf;
@@ -46,7 +46,7 @@ pub(crate) fn run<T, E: From<Error>>(
     let mut all = false;
     for attempt in 0.. {
         let mut work = Work::new(engine, std::mem::take(&mut loaded), attempt >= RESTARTS_MAX);
-        engine.lock(&mut work, if all { Keys::All } else { Keys::Open })?;
+        Engine::lock(&mut work, if all { Keys::All } else { Keys::Open })?;
         let mut tx = Transaction {
             work: RefCell::new(work),
             others: storage::Transaction::new(),

@@ -119,7 +119,7 @@ pub(crate) fn positive_span(
 pub(crate) fn counted_keys<'a>(
     rest: &'a [&'a [u8]],
     command: &str,
-) -> Result<(&'a [&'a [u8]], &'a [&'a [u8]])> {
+) -> Result<(&'a Args<'a>, &'a Args<'a>)> {
     let (count, rest) = rest.split_first().ok_or_else(Error::syntax)?;
     let count = int(count)?;
     let at_least = || {

@@ -7,6 +7,7 @@ use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::hash;
+use crate::value::hash::Hash;
 
 /// Most elements a random pick with repetition may return.
 const REPEATED_MAX: i64 = i64::MAX / 2;
@@ -75,9 +76,7 @@ pub(super) fn hvals(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn hlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(
-        work.hash(args[1])?.map_or(0, |hash| hash.len()),
-    ))
+    Ok(Reply::count(work.hash(args[1])?.map_or(0, Hash::len)))
 }
 
 pub(super) fn hexists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -121,7 +120,7 @@ pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> 
     let count = args::random_count(count)?;
     let with_values = match rest {
         [] => false,
-        [word] if args::is(word, "WITHVALUES") => true,
+        [option] if args::is(option, "WITHVALUES") => true,
         _ => return Err(Error::syntax()),
     };
     if with_values && count < -REPEATED_MAX {

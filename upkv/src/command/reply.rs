@@ -89,7 +89,9 @@ impl Reply {
             Self::Error(text) => line(out, b'-', text),
             Self::Array(items) => {
                 line(out, b'*', &items.len().to_string());
-                items.iter().for_each(|item| item.write_resp2(out));
+                for item in items {
+                    item.write_resp2(out);
+                }
             }
             Self::Map(pairs) | Self::Pairs(pairs) => {
                 line(out, b'*', &(pairs.len() * 2).to_string());

@@ -278,7 +278,7 @@ fn unknown(name: &[u8], args: &[&[u8]]) -> Error {
             break;
         }
         let shown = String::from_utf8_lossy(&arg[..arg.len().min(room)]);
-        text.push_str(&format!("'{shown}' "));
+        text.extend(["'", &shown, "' "]);
     }
     Error::refused_with(text)
 }
@@ -336,12 +336,12 @@ impl CommandInfo {
 pub fn commands() -> impl Iterator<Item = CommandInfo> {
     TABLE.iter().map(|row| {
         let (first_key, last_key, key_step) = match row.at {
-            At::None => (0, 0, 0),
             At::Range { first, last, step } => (first, last, step),
             At::Counted {
                 destination: true, ..
             } => (1, 1, 1),
-            At::Counted {
+            At::None
+            | At::Counted {
                 destination: false, ..
             } => (0, 0, 0),
         };

@@ -9,7 +9,7 @@ use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
 use crate::value::Kind;
-use crate::value::zset::{LexBound, ScoreBound};
+use crate::value::zset::{LexBound, ScoreBound, Zset};
 
 fn members(items: Vec<Scored>) -> Reply {
     Reply::Array(
@@ -106,9 +106,7 @@ pub(super) fn zmscore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn zcard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(
-        work.zset(args[1])?.map_or(0, |zset| zset.len()),
-    ))
+    Ok(Reply::count(work.zset(args[1])?.map_or(0, Zset::len)))
 }
 
 pub(super) fn zcount(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -142,7 +140,7 @@ pub(super) fn zrevrank(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 fn rank(work: &mut Work<'_>, args: &Args<'_>, reverse: bool) -> Result<Reply> {
     let with_score = match args {
         [_, _, _] => false,
-        [_, _, _, word] if args::is(word, "WITHSCORE") => true,
+        [_, _, _, option] if args::is(option, "WITHSCORE") => true,
         [_, _, _, _] => return Err(Error::syntax()),
         _ => {
             let name = String::from_utf8_lossy(args[0]).to_ascii_lowercase();
@@ -366,7 +364,7 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     let count = args::random_count(count)?;
     let with_scores = match rest {
         [] => false,
-        [word] if args::is(word, "WITHSCORES") => true,
+        [option] if args::is(option, "WITHSCORES") => true,
         _ => return Err(Error::syntax()),
     };
     if with_scores && count < i64::MIN / 2 {
@@ -437,8 +435,8 @@ fn combine(
                 }
             }
             "AGGREGATE" if algebra != Algebra::Diff => {
-                let word = options.value()?.to_ascii_uppercase();
-                aggregate = match word.as_slice() {
+                let name = options.value()?.to_ascii_uppercase();
+                aggregate = match name.as_slice() {
                     b"SUM" => Aggregate::Sum,
                     b"MIN" => Aggregate::Min,
                     b"MAX" => Aggregate::Max,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::entry::{Entry, Home};
 use super::shard::Shard;
-use super::table::{Hashers, Probe};
+use super::table::{Hashers, Probe, top_bits};
 use super::work::{ColdRef, DEMOTE_BYTES_MIN, Loaded, Pending, Work};
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
@@ -112,11 +112,7 @@ impl Engine {
     // --- placement
 
     pub(crate) fn shard_of(&self, placement: u64) -> usize {
-        if self.shard_bits == 0 {
-            0
-        } else {
-            (placement >> (64 - self.shard_bits)) as usize
-        }
+        top_bits(placement, self.shard_bits)
     }
 
     /// First placement hash of a shard.
@@ -142,7 +138,7 @@ impl Engine {
         let mut all = false;
         for attempt in 0.. {
             let mut work = Work::new(self, std::mem::take(&mut loaded), attempt >= RESTARTS_MAX);
-            self.lock(&mut work, if all { Keys::All } else { keys })?;
+            Self::lock(&mut work, if all { Keys::All } else { keys })?;
             let outcome = body(&mut work);
             if let Some(pending) = work.take_pending() {
                 drop(work);
@@ -159,7 +155,7 @@ impl Engine {
         unreachable!("the loop ends by returning")
     }
 
-    pub(crate) fn lock(&self, work: &mut Work<'_>, keys: Keys<'_>) -> Result<()> {
+    pub(crate) fn lock(work: &mut Work<'_>, keys: Keys<'_>) -> Result<()> {
         match keys {
             Keys::One(key) => work.hold_keys(&[key]),
             Keys::Many(keys) => work.hold_keys(keys),
@@ -335,7 +331,8 @@ impl Engine {
     /// Passes a shard's change of size on to the total.
     pub(crate) fn report_used(&self, shard: &mut Shard) {
         if shard.used.abs_diff(shard.reported) > self.report_step {
-            let change = shard.used as i64 - shard.reported as i64;
+            let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+            let change = signed(shard.used) - signed(shard.reported);
             shard.reported = shard.used;
             self.used.fetch_add(change, Ordering::Relaxed);
         }

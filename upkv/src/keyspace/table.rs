@@ -82,6 +82,12 @@ impl Hashers {
     }
 }
 
+/// The number that the top `bits` bits of a placement hash make; `bits` is at most 40.
+pub(crate) fn top_bits(placement: u64, bits: u32) -> usize {
+    let number = placement.checked_shr(64 - bits).unwrap_or(0);
+    usize::try_from(number).expect("directories are indexed by far fewer bits")
+}
+
 /// See the module documentation.
 pub(crate) struct Table<T> {
     hashers: Arc<Hashers>,
@@ -301,10 +307,7 @@ impl<T: Keyed> Table<T> {
     }
 
     fn slot_of(&self, placement: u64) -> usize {
-        if self.depth == 0 {
-            return 0;
-        }
-        ((placement << self.skip) >> (64 - self.depth)) as usize
+        top_bits(placement << self.skip, self.depth)
     }
 
     fn segment(&self, probe: Probe) -> &Segment<T> {

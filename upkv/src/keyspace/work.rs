@@ -99,6 +99,14 @@ enum Place {
     Loaded(usize),
 }
 
+impl std::fmt::Debug for Work<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work")
+            .field("touched", &self.touched.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> Work<'a> {
     pub(crate) fn new(engine: &'a Engine, loaded: Vec<Loaded>, impatient: bool) -> Self {
         Self {
@@ -335,27 +343,18 @@ impl<'a> Work<'a> {
         self.put_slot(key, slot)
     }
 
-    fn put_slot(&mut self, key: &[u8], slot: Slot) -> Result<()> {
+    fn put_slot(&mut self, key: &[u8], mut slot: Slot) -> Result<()> {
         let (held, probe) = self.place(key)?;
         let at = self.touch(held, probe, key);
         let shard = &mut self.held[held].1;
         let touched = &mut self.touched[at];
-        let before = match shard.table.find_mut(probe, key) {
-            Some(entry) => {
-                let mut slot = slot;
-                slot.inherit_heat(&entry.slot);
-                Some(std::mem::replace(&mut entry.slot, slot))
-            }
-            None => {
-                shard.table.insert_new(
-                    probe,
-                    Box::new(Entry {
-                        key: key.into(),
-                        slot,
-                    }),
-                );
-                None
-            }
+        let before = if let Some(entry) = shard.table.find_mut(probe, key) {
+            slot.inherit_heat(&entry.slot);
+            Some(std::mem::replace(&mut entry.slot, slot))
+        } else {
+            let key = key.into();
+            shard.table.insert_new(probe, Box::new(Entry { key, slot }));
+            None
         };
         touched.replace(before);
         Ok(())
@@ -558,7 +557,7 @@ impl<'a> Work<'a> {
     /// Makes the changes permanent in memory: homes, live bytes, counts, deadlines, watchers.
     fn publish(&mut self, commit: Option<&Commit>) {
         if let Some(flushed) = self.flushed.take() {
-            self.publish_flush(flushed);
+            self.publish_flush(&flushed);
         }
         let address = |index: usize| {
             commit
@@ -615,7 +614,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn publish_flush(&mut self, flushed: Flushed) {
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "every watcher is told, the order shows nowhere"
+    )]
+    fn publish_flush(&mut self, flushed: &Flushed) {
         let mount = &self.engine.mount;
         for touched in &flushed.touched {
             let held = position(&self.held, touched.shard);
@@ -623,6 +626,7 @@ impl<'a> Work<'a> {
                 old.home.records().for_each(|at| mount.release(at));
                 self.held[held].1.discount(old);
             }
+            self.held[held].1.changed(&touched.key);
         }
         for ((_, shard), table) in self.held.iter_mut().zip(&flushed.tables) {
             shard.expiry.clear();

@@ -10,6 +10,10 @@ use crate::keyspace::work::Work;
 use crate::value::{Kind, Object};
 
 /// When EXPIRE takes place.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command, set or not"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExpireIf {
     pub(crate) absent: bool,
@@ -175,9 +179,10 @@ pub(crate) fn random(work: &mut Work<'_>) -> Result<Option<Bytes>> {
         let index = (start + step) % shards;
         let mount = work.engine.mount.clone();
         let table = &work.shard(index)?.table;
-        let live = |entry: &&Box<Entry>| !entry.slot.is_expired(now);
-        let picked = (0..TRIES).find_map(|_| table.pick(mount.random()).filter(live));
-        if let Some(entry) = picked.or_else(|| table.iter().find(live)) {
+        let live = |entry: &Entry| !entry.slot.is_expired(now);
+        let picked =
+            (0..TRIES).find_map(|_| table.pick(mount.random()).filter(|entry| live(entry)));
+        if let Some(entry) = picked.or_else(|| table.iter().find(|entry| live(entry))) {
             return Ok(Some(Bytes::copy_from_slice(&entry.key)));
         }
     }

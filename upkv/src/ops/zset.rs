@@ -15,6 +15,10 @@ use crate::value::zset::{LexBound, ScoreBound, Zset};
 pub(crate) type Scored = (Bytes, f64);
 
 /// Conditions of ZADD.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command, set or not"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddIf {
     pub(crate) absent: bool,
@@ -67,12 +71,17 @@ pub(crate) fn add(
         match present {
             None => done.added += 1,
             // -0 and 0 are one score.
-            Some(present) if present != *score => done.changed += 1,
-            Some(_) => continue,
+            Some(present) if is_same(present, *score) => continue,
+            Some(_) => done.changed += 1,
         }
         edit.set(member, *score);
     }
     Ok(done)
+}
+
+#[expect(clippy::float_cmp, reason = "a score is the same or it is not")]
+fn is_same(a: f64, b: f64) -> bool {
+    a == b
 }
 
 fn check_score(score: f64) -> Result<()> {

@@ -7,7 +7,7 @@ use super::record::{self, Body};
 use crate::keyspace::engine::Engine;
 use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::shard::Shard;
-use crate::keyspace::table::Probe;
+use crate::keyspace::table::{Probe, top_bits};
 use crate::keyspace::work::{ColdRef, DEMOTE_BYTES_MIN};
 use crate::storage::{
     Address, Budget, CheckpointReader, CheckpointWriter, Participant, Record, Result, Section, Seq,
@@ -24,12 +24,9 @@ pub(crate) struct AsOf {
 
 impl AsOf {
     fn holds(&self, placement: u64, seq: Seq) -> bool {
-        let slice = if self.bits == 0 {
-            0
-        } else {
-            (placement >> (64 - self.bits)) as usize
-        };
-        self.seqs.get(slice).is_some_and(|as_of| seq <= *as_of)
+        self.seqs
+            .get(top_bits(placement, self.bits))
+            .is_some_and(|as_of| seq <= *as_of)
     }
 }
 
@@ -45,7 +42,8 @@ impl Engine {
     fn apply_record(&self, record: &Record<'_>, seq: Seq) -> Result<()> {
         let body = Body::of(record)?;
         if body == Body::Flush {
-            return self.apply_flush(seq);
+            self.apply_flush(seq);
+            return Ok(());
         }
         let (Body::Image { key, .. }
         | Body::Delta { key, .. }
@@ -128,7 +126,7 @@ impl Engine {
         }
     }
 
-    fn apply_flush(&self, seq: Seq) -> Result<()> {
+    fn apply_flush(&self, seq: Seq) {
         let as_of = self.as_of.lock();
         for shard in &self.shards {
             let mut shard = shard.lock();
@@ -144,7 +142,6 @@ impl Engine {
                 }
             }
         }
-        Ok(())
     }
 
     /// Writes the values that have records among `records` once more, whole.

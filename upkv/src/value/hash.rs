@@ -195,7 +195,10 @@ impl Hash {
     pub(crate) fn pick(&self, random: u64) -> Option<(&[u8], &[u8])> {
         match &self.form {
             Form::Packed { count: 0, .. } => None,
-            Form::Packed { count, .. } => self.iter().nth((random % *count as u64) as usize),
+            Form::Packed { count, .. } => {
+                let at = usize::try_from(random % *count as u64).unwrap_or(0);
+                self.iter().nth(at)
+            }
             Form::Table(table) => table.pick(random).map(Field::pair),
         }
     }

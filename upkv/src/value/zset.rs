@@ -169,18 +169,15 @@ impl Zset {
         if previous == Some(score) {
             return undo;
         }
-        let item = match old {
-            Some(old) => {
-                self.tree.remove(&old);
-                Item {
-                    score,
-                    member: old.member,
-                }
+        let item = if let Some(old) = old {
+            self.tree.remove(&old);
+            Item {
+                score,
+                member: old.member,
             }
-            None => {
-                self.data_bytes += member.len();
-                Item::new(score, member)
-            }
+        } else {
+            self.data_bytes += member.len();
+            Item::new(score, member)
         };
         self.tree.insert(item.clone());
         if let Some(table) = &mut self.members {
@@ -288,13 +285,11 @@ impl Zset {
         count: usize,
         emit: impl FnMut(&'z Item),
     ) -> Option<u64> {
-        match &self.members {
-            Some(table) => table.scan(from, count, emit),
-            None => {
-                self.iter(0..usize::MAX).for_each(emit);
-                None
-            }
+        if let Some(table) = &self.members {
+            return table.scan(from, count, emit);
         }
+        self.iter(0..usize::MAX).for_each(emit);
+        None
     }
 
     /// Appends the whole value: form (1: the large one), member count, then score bits and members in order.

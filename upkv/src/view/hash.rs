@@ -160,7 +160,9 @@ impl<'t, T: Target> Hash<'t, T> {
     /// As [`Hash::get`].
     pub fn len(&self) -> Result<usize> {
         self.target.run(&self.key, false, |work| {
-            Ok(work.hash(&self.key)?.map_or(0, |hash| hash.len()))
+            Ok(work
+                .hash(&self.key)?
+                .map_or(0, crate::value::hash::Hash::len))
         })
     }
 
@@ -174,6 +176,10 @@ impl<'t, T: Target> Hash<'t, T> {
     }
 
     /// Fields and values, page by page; fields that exist throughout are returned at least once.
+    #[expect(
+        clippy::iter_without_into_iter,
+        reason = "items are results; a for loop over the view itself would hide that"
+    )]
     pub fn iter(&self) -> Fields<'t, T> {
         Fields {
             hash: Self::new(self.target, &self.key),

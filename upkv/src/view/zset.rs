@@ -99,8 +99,9 @@ impl<'t, T: Target> Zset<'t, T> {
     pub fn incr(&self, member: impl AsRef<[u8]>, change: f64) -> Result<f64> {
         let member = member.as_ref();
         self.target.run(&self.key, true, |work| {
+            // Without conditions there is always a sum.
             let sum = ops::zset::incr(work, &self.key, AddIf::default(), change, member)?;
-            Ok(sum.expect("without conditions the change always happens"))
+            Ok(sum.unwrap_or(change))
         })
     }
 
@@ -154,7 +155,7 @@ impl<'t, T: Target> Zset<'t, T> {
     /// As [`Zset::score`].
     pub fn len(&self) -> Result<usize> {
         self.target.run(&self.key, false, |work| {
-            Ok(work.zset(&self.key)?.map_or(0, |zset| zset.len()))
+            Ok(work.zset(&self.key)?.map_or(0, zset::Zset::len))
         })
     }
 
