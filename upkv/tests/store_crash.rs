@@ -3,19 +3,26 @@
 
 mod ledger;
 
-use ledger::LedgerWorkload;
+use ledger::{LedgerWorkload, PairWorkload};
 use upkv::storage::testing::{CrashOptions, ModelOptions, crash_images, model, scaled};
 
 #[test]
 fn random_operations_equal_the_model_across_reopening() {
-    let commits = model(
+    let report = model(
         &LedgerWorkload::default(),
         ModelOptions {
             seeds: scaled(40),
             steps: 1_000,
         },
     );
-    assert!(commits > 39_000, "{commits}");
+    assert!(
+        report.commits > 39_000 && report.reopened > 200,
+        "{report:?}"
+    );
+    assert!(
+        report.checkpoints > 500 && report.segments_removed > 500,
+        "{report:?}"
+    );
 }
 
 #[test]
@@ -73,4 +80,28 @@ fn large_payloads_survive_every_cut() {
     };
     let report = crash_images(&LedgerWorkload::default(), &options);
     assert!(report.images > 400, "{report:?}");
+}
+
+#[test]
+fn transactions_over_two_engines_are_whole_after_every_cut() {
+    let workload = PairWorkload(LedgerWorkload {
+        small: true,
+        ..Default::default()
+    });
+    model(
+        &workload,
+        ModelOptions {
+            seeds: scaled(10),
+            steps: 500,
+        },
+    );
+    let options = CrashOptions {
+        first_seed: 9_000,
+        seeds: scaled(12),
+        steps: 40,
+        images: 700,
+        nested_one_in: 10,
+    };
+    let report = crash_images(&workload, &options);
+    assert!(report.images > 4_000 && report.surplus > 0, "{report:?}");
 }

@@ -1,6 +1,6 @@
 //! One opener per directory: an in-process table of opened directories, and a lock file against other processes.
 //!
-//! Invariant: a directory is in the table exactly while a [`LockGuard`] for it lives. Advisory locks belong to a process or to a
+//! Invariant: a directory is in the table exactly while a guard for it lives. Advisory locks belong to a process or to a
 //! file handle depending on the system, and neither kind reliably stops a second open in the same process; the table does.
 
 use std::any::Any;

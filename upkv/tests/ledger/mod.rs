@@ -12,8 +12,8 @@ use upkv::storage::codec::{Reader, put_u8, put_u32};
 use upkv::storage::sync::Mutex;
 use upkv::storage::testing::{Ack, Failure, Run, Workload};
 use upkv::storage::{
-    Address, CheckpointReader, CheckpointWriter, Durability, Error, Frame, Mount, MountOptions,
-    Participant, Record, Result, Section, Store,
+    Address, CheckpointReader, CheckpointWriter, Commit, Durability, Enlist, Error, Frame, Mount,
+    MountId, MountOptions, Participant, Record, Result, Section, Staged, Store, Transaction,
 };
 
 /// Number of the engine's kind.
@@ -67,12 +67,7 @@ impl Ledger {
         let indexes: Vec<usize> = changes.iter().map(|c| self.push(&mut frame, c)).collect();
         let commit = self.mount.append(&mut frame)?;
         for (change, index) in changes.iter().zip(indexes) {
-            let at = commit.address(index);
-            match change {
-                Change::Set(key, _) => self.set(&mut lists, *key, at),
-                Change::Append(key, _) => self.add(&mut lists, *key, at),
-                Change::Delete(key) => self.remove(&mut lists, *key),
-            }
+            self.publish(&mut lists, change, commit.address(index));
         }
         drop(lists);
         self.mount.settle(&commit, Some(level))
@@ -94,6 +89,14 @@ impl Ledger {
             .iter()
             .map(|(key, list)| Ok((*key, read_all(list)?)))
             .collect()
+    }
+
+    fn publish(&self, lists: &mut Lists, change: &Change, at: Address) {
+        match change {
+            Change::Set(key, _) => self.set(lists, *key, at),
+            Change::Append(key, _) => self.add(lists, *key, at),
+            Change::Delete(key) => self.remove(lists, *key),
+        }
     }
 
     fn push(&self, frame: &mut Frame, change: &Change) -> usize {
@@ -276,6 +279,43 @@ impl LedgerWorkload {
             _ => Change::Set(key, self.payload(run)),
         }
     }
+
+    fn changes(self, run: &Run<'_>) -> Vec<Change> {
+        let count = 1 + run.random.below(3);
+        (0..count).map(|_| self.change(run)).collect()
+    }
+
+    fn level(self, run: &Run<'_>) -> Durability {
+        let drawn = match run.random.below(3) {
+            0 => Durability::Memory,
+            1 => Durability::Os,
+            _ => Durability::Disk,
+        };
+        self.level.unwrap_or(drawn)
+    }
+}
+
+/// Makes the changes in the model.
+fn follow(model: &mut BTreeMap<u8, Vec<Vec<u8>>>, changes: Vec<Change>) {
+    for change in changes {
+        match change {
+            Change::Set(key, payload) => {
+                model.insert(key, vec![payload]);
+            }
+            Change::Append(key, payload) => model.entry(key).or_default().push(payload),
+            Change::Delete(key) => {
+                model.remove(&key);
+            }
+        }
+    }
+}
+
+fn ack(level: Durability) -> Ack {
+    match level {
+        Durability::Disk => Ack::Disk,
+        Durability::Memory => Ack::Memory,
+        _ => Ack::Os,
+    }
 }
 
 impl Workload for LedgerWorkload {
@@ -296,36 +336,124 @@ impl Workload for LedgerWorkload {
         run: &Run<'_>,
         model: &mut Self::Model,
     ) -> Result<Ack, Failure> {
-        let count = 1 + run.random.below(3);
-        let changes: Vec<Change> = (0..count).map(|_| self.change(run)).collect();
-        let drawn = match run.random.below(3) {
-            0 => Durability::Memory,
-            1 => Durability::Os,
-            _ => Durability::Disk,
-        };
-        let level = self.level.unwrap_or(drawn);
+        let changes = self.changes(run);
+        let level = self.level(run);
         let result = engine.commit(&changes, level).map_err(Failure::from);
         if matches!(result, Ok(()) | Err(Failure::Unknown(_))) {
-            for change in changes {
-                match change {
-                    Change::Set(key, payload) => {
-                        model.insert(key, vec![payload]);
-                    }
-                    Change::Append(key, payload) => model.entry(key).or_default().push(payload),
-                    Change::Delete(key) => {
-                        model.remove(&key);
-                    }
-                }
-            }
+            follow(model, changes);
         }
-        result.map(|()| match level {
-            Durability::Disk => Ack::Disk,
-            Durability::Memory => Ack::Memory,
-            _ => Ack::Os,
-        })
+        result.map(|()| ack(level))
     }
 
     fn observe(&self, engine: &Self::Engine) -> Result<Self::Model, Failure> {
         Ok(engine.contents()?)
+    }
+}
+
+/// A ledger as a party of transactions across engines.
+#[derive(Clone)]
+pub(crate) struct Party {
+    ledger: Arc<Ledger>,
+    store: Store,
+}
+
+pub(crate) struct StagedChanges {
+    ledger: Arc<Ledger>,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Enlist for Party {
+    type Staged = StagedChanges;
+
+    fn mount_id(&self) -> MountId {
+        self.ledger.mount.id()
+    }
+
+    fn belongs_to(&self, store: &Store) -> bool {
+        self.store.token().incarnation == store.token().incarnation
+    }
+
+    fn stage(&self) -> StagedChanges {
+        StagedChanges {
+            ledger: Arc::clone(&self.ledger),
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl Staged for StagedChanges {
+    fn mount_id(&self) -> MountId {
+        self.ledger.mount.id()
+    }
+
+    fn commit(
+        &mut self,
+        frame: &mut Frame,
+        rest: &mut dyn FnMut(&mut Frame) -> Result<Commit>,
+    ) -> Result<Commit> {
+        let ledger = &self.ledger;
+        let mut lists = ledger.lists.lock();
+        let indexes: Vec<usize> = self.changes.iter().map(|c| ledger.push(frame, c)).collect();
+        let commit = rest(frame)?;
+        for (change, index) in self.changes.iter().zip(indexes) {
+            ledger.publish(&mut lists, change, commit.address(index));
+        }
+        Ok(commit)
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
+}
+
+/// Transactions over two ledgers of one store: both change, or none.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct PairWorkload(pub(crate) LedgerWorkload);
+
+impl Workload for PairWorkload {
+    type Engine = [Party; 2];
+    type Model = [BTreeMap<u8, Vec<Vec<u8>>>; 2];
+
+    fn empty(&self) -> Self::Model {
+        [BTreeMap::new(), BTreeMap::new()]
+    }
+
+    fn open(&self, store: &Store, name: &str) -> Result<Self::Engine, Failure> {
+        let party = |side: &str| -> Result<Party, Failure> {
+            let ledger = Ledger::mount(store, &format!("{name}-{side}"))?;
+            Ok(Party {
+                ledger,
+                store: store.clone(),
+            })
+        };
+        Ok([party("left")?, party("right")?])
+    }
+
+    fn step(
+        &self,
+        engine: &Self::Engine,
+        run: &Run<'_>,
+        model: &mut Self::Model,
+    ) -> Result<Ack, Failure> {
+        let level = self.0.level(run);
+        let changes = [self.0.changes(run), self.0.changes(run)];
+        let mut transaction = Transaction::new();
+        for (party, changes) in engine.iter().zip(&changes) {
+            transaction
+                .enlist(run.store, party)?
+                .changes
+                .extend_from_slice(changes);
+        }
+        let result = transaction.commit(run.store, level).map_err(Failure::from);
+        if matches!(result, Ok(_) | Err(Failure::Unknown(_))) {
+            for (model, changes) in model.iter_mut().zip(changes) {
+                follow(model, changes);
+            }
+        }
+        result.map(|_| ack(level))
+    }
+
+    fn observe(&self, engine: &Self::Engine) -> Result<Self::Model, Failure> {
+        Ok([engine[0].ledger.contents()?, engine[1].ledger.contents()?])
     }
 }

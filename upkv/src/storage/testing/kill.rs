@@ -21,7 +21,7 @@ const ENV: &str = "UP_TEST_KILL";
 /// Operations that may be on their way in one thread: those not yet promised to survive the process.
 const AHEAD_MAX: usize = 64;
 
-/// Size of a [`kill`] run.
+/// Size of a [`kill()`] run.
 #[derive(Copy, Clone, Debug)]
 pub struct KillOptions {
     /// Processes to kill.
@@ -36,7 +36,7 @@ pub struct KillOptions {
     pub seed: u64,
 }
 
-/// What a [`kill`] run did.
+/// What a [`kill()`] run did.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct KillReport {
     /// Processes killed.
@@ -62,12 +62,12 @@ pub fn kill<W: Workload>(workload: &W, test: &str, options: &KillOptions) -> Kil
     report
 }
 
-/// As [`kill`], in a directory of the caller's choice, who can do something to its disk after each kill, before the store is
+/// As [`kill()`], in a directory of the caller's choice, who can do something to its disk after each kill, before the store is
 /// opened again: cut its power, for example, if all operations of the workload are promised to survive that.
 ///
 /// # Panics
 ///
-/// As [`kill`].
+/// As [`kill()`].
 pub fn kill_in<W: Workload>(
     workload: &W,
     test: &str,
@@ -111,7 +111,7 @@ pub fn kill_in<W: Workload>(
     report
 }
 
-/// Whether this process is the child of [`kill`]: set-up that only the parent needs is skipped there.
+/// Whether this process is the child of [`kill()`]: set-up that only the parent needs is skipped there.
 pub fn is_killed_child() -> bool {
     std::env::var_os(ENV).is_some()
 }

@@ -2,11 +2,11 @@
 //!
 //! | function | what it tries |
 //! |---|---|
-//! | [`model`] | random operations with reopening, checkpoints and collection, against the model |
+//! | [`model()`] | random operations with reopening, checkpoints and collection, against the model |
 //! | [`crash_images`] | every state that a power cut at any operation may leave, and power cuts during recovery |
 //! | [`io_errors`] | every I/O call failing once or for ever, full disks, failing syncs that drop data |
-//! | [`rot`] | every byte flipped, blocks zeroed and swapped, every truncation |
-//! | [`kill`] | real processes, killed while several threads commit |
+//! | [`rot()`] | every byte flipped, blocks zeroed and swapped, every truncation |
+//! | [`kill()`] | real processes, killed while several threads commit |
 //!
 //! Invariant: a run is a function of its seed; whatever is violated panics with the seed, the place of the cut and the state it
 //! met, which is all that a replay needs. Feature `test-util` only.
@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use crash::{CrashOptions, CrashReport, crash_images};
 pub use errors::{ErrorOptions, ErrorReport, io_errors};
 pub use kill::{KillOptions, KillReport, is_killed_child, kill, kill_in};
-pub use model::{ModelOptions, model};
+pub use model::{ModelOptions, ModelReport, model};
 pub use rot::{RotOptions, RotReport, rot};
 
 use super::clock::{Clock, ManualClock, Random, Timestamp};

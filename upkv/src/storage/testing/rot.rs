@@ -11,7 +11,7 @@ use super::{Ack, Failure, History, NAME, Run, Trying, Workload, builder, now, st
 use crate::storage::clock::{ManualClock, Random};
 use crate::storage::vfs::MemVfs;
 
-/// Size of a [`rot`] run.
+/// Size of a [`rot()`] run.
 #[derive(Copy, Clone, Debug)]
 pub struct RotOptions {
     /// Seed of the store's content.
@@ -24,7 +24,7 @@ pub struct RotOptions {
     pub closed: bool,
 }
 
-/// What a [`rot`] run did.
+/// What a [`rot()`] run did.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct RotReport {
     /// Damages done.
