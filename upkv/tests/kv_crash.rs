@@ -15,7 +15,7 @@ fn random_operations_equal_the_model_across_reopening() {
         seeds: scaled(12),
         steps: 800,
     };
-    let commits = model(&KvWorkload::default(), options);
+    let commits = model(&KvWorkload::default(), options).commits;
     assert!(commits > 4_000, "{commits}");
 }
 
@@ -25,7 +25,7 @@ fn moves_between_the_tiers_change_nothing() {
         seeds: scaled(12),
         steps: 800,
     };
-    let commits = model(&KvWorkload { demote: true }, options);
+    let commits = model(&KvWorkload { demote: true }, options).commits;
     assert!(commits > 4_000, "{commits}");
 }
 
