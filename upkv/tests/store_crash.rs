@@ -4,7 +4,7 @@
 mod ledger;
 
 use ledger::{LedgerWorkload, PairWorkload};
-use upkv::storage::testing::{CrashOptions, ModelOptions, crash_images, model, scaled};
+use upkv::storage::testing::{CrashOptions, ModelOptions, crash_images, model, replay, scaled};
 
 #[test]
 fn random_operations_equal_the_model_across_reopening() {
@@ -104,4 +104,11 @@ fn transactions_over_two_engines_are_whole_after_every_cut() {
     };
     let report = crash_images(&workload, &options);
     assert!(report.images > 4_000 && report.surplus > 0, "{report:?}");
+}
+
+#[test]
+fn the_same_seed_writes_the_same_bytes() {
+    for seed in 0..scaled(10) {
+        replay(&LedgerWorkload::default(), seed, 200);
+    }
 }

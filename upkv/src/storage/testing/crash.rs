@@ -80,6 +80,24 @@ pub fn crash_images<W: Workload>(workload: &W, options: &CrashOptions) -> CrashR
     report
 }
 
+/// Runs the same seed twice: only an engine whose files follow from its operations alone, and not from the order of a hash table,
+/// the time or chance, writes the same bytes again, and only its failures can be replayed exactly.
+///
+/// # Panics
+///
+/// If the two runs differ.
+pub fn replay<W: Workload>(workload: &W, seed: u64, steps: usize) {
+    let (one, _) = record(workload, seed, steps);
+    let (two, _) = record(workload, seed, steps);
+    assert_eq!(
+        one.operations(),
+        two.operations(),
+        "seed {seed}: operations of the disk"
+    );
+    let same = one.present().contents() == two.present().contents();
+    assert!(same, "seed {seed} wrote different bytes the second time");
+}
+
 /// Runs the workload on a recording disk.
 fn record<W: Workload>(workload: &W, seed: u64, steps: usize) -> (SimVfs, History<W::Model>) {
     let _trying = Trying(|| format!("seed {seed}, before any power cut"));

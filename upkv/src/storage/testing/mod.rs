@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`model()`] | random operations with reopening, checkpoints and collection, against the model |
 //! | [`crash_images`] | every state that a power cut at any operation may leave, and power cuts during recovery |
+//! | [`replay`] | that the same seed writes the same bytes |
 //! | [`io_errors`] | every I/O call failing once or for ever, full disks, failing syncs that drop data |
 //! | [`rot()`] | every byte flipped, blocks zeroed and swapped, every truncation |
 //! | [`kill()`] | real processes, killed while several threads commit |
@@ -22,7 +23,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use crash::{CrashOptions, CrashReport, crash_images};
+pub use crash::{CrashOptions, CrashReport, crash_images, replay};
 pub use errors::{ErrorOptions, ErrorReport, io_errors};
 pub use kill::{KillOptions, KillReport, is_killed_child, kill, kill_in};
 pub use model::{ModelOptions, ModelReport, model};
