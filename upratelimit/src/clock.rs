@@ -61,6 +61,7 @@ impl Timestamp {
 }
 
 /// The nanoseconds of a span, `u64::MAX` (584 years) if there are more.
+#[expect(clippy::cast_possible_truncation, reason = "checked in the same line")]
 pub(crate) const fn nanos_of(span: Duration) -> u64 {
     let nanos = span.as_nanos();
     if nanos > u64::MAX as u128 {
@@ -109,10 +110,6 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock that starts at the present wall time (at the epoch if the wall clock lies before it).
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this file is where time enters the crate"
-    )]
     pub fn new() -> Self {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -135,10 +132,6 @@ impl Clock for SystemClock {
         self.wall_at_start.saturating_add(self.start.elapsed())
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this file is where waiting happens"
-    )]
     fn wait_until(&self, at: Timestamp) {
         let span = at.saturating_since(self.now());
         if !span.is_zero() {

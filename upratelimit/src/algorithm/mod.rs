@@ -407,6 +407,7 @@ const fn window_start(now: u64, window: u64) -> u64 {
 }
 
 /// `floor(n / d)`, saturating. The fast path matters: a 128-bit division costs as much as the rest of a decision.
+#[expect(clippy::cast_possible_truncation, reason = "checked in the same line")]
 const fn div_floor(n: u128, d: u64) -> u64 {
     if n >> 64 == 0 {
         n as u64 / d
@@ -416,6 +417,7 @@ const fn div_floor(n: u128, d: u64) -> u64 {
 }
 
 /// `ceil(n / d)`, saturating.
+#[expect(clippy::cast_possible_truncation, reason = "checked in the same line")]
 const fn div_ceil(n: u128, d: u64) -> u64 {
     if n >> 64 == 0 {
         (n as u64).div_ceil(d)
@@ -424,6 +426,7 @@ const fn div_ceil(n: u128, d: u64) -> u64 {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "checked in the same line")]
 const fn saturate(n: u128) -> u64 {
     if n > u64::MAX as u128 {
         u64::MAX

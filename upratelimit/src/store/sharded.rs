@@ -35,7 +35,7 @@ struct Shard(Mutex<Keys>);
 
 struct Keys {
     table: Table,
-    max_keys: usize,
+    key_limit: usize,
     /// The newest moment seen.
     seen: u64,
     /// The next slot to sweep or sample.
@@ -47,10 +47,10 @@ struct Keys {
 
 impl Sharded {
     pub(crate) fn new(algorithm: Algorithm, max_keys: usize, overflow: Overflow) -> Self {
-        let shards = shard_limits(max_keys).into_iter().map(|max_keys| {
+        let shards = shard_limits(max_keys).into_iter().map(|key_limit| {
             Shard(Mutex::new(Keys {
                 table: Table::default(),
-                max_keys,
+                key_limit,
                 seen: 0,
                 hand: 0,
                 evicted_fresh: 0,
@@ -167,8 +167,11 @@ impl Sharded {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
-        stats.bytes = self.shards.len() * size_of::<Shard>();
+        let bytes = self.shards.len() * size_of::<Shard>();
+        let mut stats = Stats {
+            bytes,
+            ..Stats::default()
+        };
         for shard in &self.shards {
             let keys = shard.0.lock();
             stats.keys += keys.table.len();
@@ -183,7 +186,7 @@ impl Sharded {
     pub(crate) fn max_keys(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.0.lock().max_keys)
+            .map(|shard| shard.0.lock().key_limit)
             .sum()
     }
 
@@ -232,7 +235,7 @@ impl Keys {
 
     /// Makes sure one more key fits under the cap; `false` if the policy is to refuse it.
     fn make_room(&mut self, algorithm: &Algorithm, now: Timestamp, overflow: Overflow) -> bool {
-        let full = self.table.len() >= self.max_keys;
+        let full = self.table.len() >= self.key_limit;
         if full || self.table.must_grow() {
             // Before doubling, and at the cap, look harder for keys that need not be kept.
             let slots = if full {
@@ -244,7 +247,7 @@ impl Keys {
         } else {
             self.sweep(algorithm, now, SWEEP_SLOTS);
         }
-        if self.table.len() < self.max_keys {
+        if self.table.len() < self.key_limit {
             return true;
         }
         if overflow == Overflow::RefuseNew {
@@ -316,10 +319,15 @@ mod tests {
         for max_keys in [1, 7, 4096, 4097, 10_000, 1 << 20, 1_000_000, 100_000_000] {
             let limits = shard_limits(max_keys);
             assert_eq!(limits.iter().sum::<usize>(), max_keys);
-            let sizes = limits.iter().map(|keys| (keys * 4).div_ceil(3).next_power_of_two());
+            let sizes = limits
+                .iter()
+                .map(|keys| (keys * 4).div_ceil(3).next_power_of_two());
             let (slots, largest) = (sizes.clone().sum::<usize>(), sizes.max().expect("a shard"));
             // Rounding to powers of two costs one shard in all, not one slot in two.
-            assert!(slots <= max_keys * 4 / 3 + largest, "{max_keys} keys in {slots} slots");
+            assert!(
+                slots <= max_keys * 4 / 3 + largest,
+                "{max_keys} keys in {slots} slots"
+            );
         }
     }
 }
