@@ -41,6 +41,8 @@ pub use storage::{
 #[cfg(feature = "engine")]
 mod builder;
 #[cfg(feature = "engine")]
+mod cold;
+#[cfg(feature = "engine")]
 mod command;
 #[cfg(feature = "engine")]
 mod db;

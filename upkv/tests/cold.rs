@@ -27,14 +27,20 @@ fn options() -> DbOptions {
 }
 
 fn value(n: u64, len: usize) -> Vec<u8> {
-    (0..len as u64).map(|at| (n.wrapping_mul(31).wrapping_add(at) % 251) as u8).collect()
+    (0..len as u64)
+        .map(|at| (n.wrapping_mul(31).wrapping_add(at) % 251) as u8)
+        .collect()
 }
 
 #[test]
 fn data_far_above_the_budget_stays_readable_within_it() {
     const LIMIT: u64 = 1 << 20;
     let dir = Dir::new("budget");
-    let store = Store::builder(&dir.0).segment_bytes(1 << 20).background(false).open().unwrap();
+    let store = Store::builder(&dir.0)
+        .segment_bytes(1 << 20)
+        .background(false)
+        .open()
+        .unwrap();
     let db = Db::mount_with(&store, "kv", options().memory_limit_bytes(LIMIT)).unwrap();
     for n in 0..6_000 {
         db.set(format!("key:{n}"), value(n, 1_000)).unwrap();
@@ -43,7 +49,10 @@ fn data_far_above_the_budget_stays_readable_within_it() {
     assert!(stats.cold_keys > 4_000, "{stats:?}");
     assert!(stats.used_bytes < LIMIT + LIMIT / 10, "{stats:?}");
     for n in (0..6_000).rev() {
-        assert_eq!(db.get(format!("key:{n}")).unwrap().unwrap(), &value(n, 1_000)[..]);
+        assert_eq!(
+            db.get(format!("key:{n}")).unwrap().unwrap(),
+            &value(n, 1_000)[..]
+        );
         assert_eq!(db.strlen(format!("key:{n}")).unwrap(), 1_000);
     }
     assert!(db.stats().used_bytes < LIMIT + LIMIT / 10);
@@ -57,7 +66,11 @@ fn data_far_above_the_budget_stays_readable_within_it() {
     assert!(db.stats().promoted >= 50, "{:?}", db.stats());
     let before = db.stats().cold_reads;
     db.get("key:7").unwrap();
-    assert_eq!(db.stats().cold_reads, before, "a promoted value needs no read");
+    assert_eq!(
+        db.stats().cold_reads,
+        before,
+        "a promoted value needs no read"
+    );
     store.close().unwrap();
 }
 
@@ -118,7 +131,9 @@ fn overwriting_does_not_grow_the_log_without_end() {
         for n in 0..400 {
             db.set(format!("key:{n}"), value(n + round, 1_000)).unwrap();
         }
-        db.hash("hash").set(format!("f{round}"), value(round, 300)).unwrap();
+        db.hash("hash")
+            .set(format!("f{round}"), value(round, 300))
+            .unwrap();
         store.maintain(Duration::from_secs(1)).unwrap();
     }
     for _ in 0..20 {
@@ -133,7 +148,10 @@ fn overwriting_does_not_grow_the_log_without_end() {
     assert!(disk < live * 4, "{disk} bytes on disk for {live} live ones");
     db.audit().unwrap();
     for n in 0..400 {
-        assert_eq!(db.get(format!("key:{n}")).unwrap().unwrap(), &value(n + 29, 1_000)[..]);
+        assert_eq!(
+            db.get(format!("key:{n}")).unwrap().unwrap(),
+            &value(n + 29, 1_000)[..]
+        );
     }
     assert_eq!(db.hash("hash").len().unwrap(), 30);
 }
@@ -148,15 +166,19 @@ fn cold_keys_expire_without_being_read() {
         .open()
         .unwrap();
     let db = Db::mount_with(&store, "kv", options()).unwrap();
-    let soon = SetOptions::new().expire_in(Duration::from_secs(60));
+    let soon = SetOptions::new().expire_in(Duration::from_mins(1));
     for n in 0..600 {
-        db.set_with(format!("key:{n}"), value(n, 200), soon).unwrap();
+        db.set_with(format!("key:{n}"), value(n, 200), soon)
+            .unwrap();
     }
     db.set("kept", value(1, 200)).unwrap();
     db.demote_all().unwrap();
     assert_eq!(db.stats().cold_keys, 601);
-    clock.advance(Duration::from_secs(60));
-    assert!(!db.exists("key:1").unwrap(), "an overdue key is invisible at once");
+    clock.advance(Duration::from_mins(1));
+    assert!(
+        !db.exists("key:1").unwrap(),
+        "an overdue key is invisible at once"
+    );
     assert_eq!(db.get("key:1").unwrap(), None);
     // Cleaning up may come later, by as much as the index is coarse.
     clock.advance(Duration::from_secs(10));
@@ -164,14 +186,22 @@ fn cold_keys_expire_without_being_read() {
         store.maintain(Duration::from_secs(1)).unwrap();
     }
     let stats = db.stats();
-    assert_eq!((stats.keys, stats.expired, stats.cold_reads), (1, 600, 0), "{stats:?}");
+    assert_eq!(
+        (stats.keys, stats.expired, stats.cold_reads),
+        (1, 600, 0),
+        "{stats:?}"
+    );
     db.audit().unwrap();
 }
 
 #[test]
 fn readers_and_writers_of_cold_values_do_not_disturb_each_other() {
     let dir = Dir::new("threads");
-    let store = Store::builder(&dir.0).segment_bytes(1 << 20).background(false).open().unwrap();
+    let store = Store::builder(&dir.0)
+        .segment_bytes(1 << 20)
+        .background(false)
+        .open()
+        .unwrap();
     let db = Db::mount_with(&store, "kv", options().memory_limit_bytes(64 << 10)).unwrap();
     for n in 0..200 {
         db.set(format!("key:{n}"), value(0, 600)).unwrap();
@@ -187,10 +217,14 @@ fn readers_and_writers_of_cold_values_do_not_disturb_each_other() {
                     } else {
                         let found = db.get(&key).unwrap().unwrap();
                         let first = u64::from(found[0]);
-                        let whole = (0..600).all(|at| u64::from(found[at as usize]) == (first + at) % 251);
+                        let whole = (0..600).all(|at| {
+                            u64::from(found[usize::try_from(at).unwrap()]) == (first + at) % 251
+                        });
                         assert!(whole, "a value is whole or not there");
                     }
-                    db.hash("shared").set(format!("t{thread}"), round.to_string()).unwrap();
+                    db.hash("shared")
+                        .set(format!("t{thread}"), round.to_string())
+                        .unwrap();
                 }
             });
         }

@@ -23,7 +23,10 @@ fn split(line: &str) -> Vec<Vec<u8>> {
             args.push(arg);
             rest = after;
         } else {
-            let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|byte| *byte == b' ')
+                .unwrap_or(rest.len());
             args.push(rest[..end].to_vec());
             rest = &rest[end..];
         }
@@ -67,11 +70,14 @@ fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], bool) -> Resp) -> String {
     while let Some(line) = lines.next() {
         out.push_str(line);
         out.push('\n');
-        let Some((mark, command)) = line.split_once("> ") else { continue };
+        let Some((mark, command)) = line.split_once("> ") else {
+            continue;
+        };
         if !matches!(mark, "" | "~" | "!") {
             continue;
         }
-        let is_reply = |next: &&str| !next.is_empty() && !next.contains("> ") && !next.starts_with('#');
+        let is_reply =
+            |next: &&str| !next.is_empty() && !next.contains("> ") && !next.starts_with('#');
         lines.next_if(is_reply);
         let reply = ask(&split(command), mark == "!");
         let reply = if mark == "~" { reply.sorted() } else { reply };
@@ -82,18 +88,26 @@ fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], bool) -> Resp) -> String {
 }
 
 fn session() -> Session {
-    Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts").session()
+    Db::mount(&Store::memory().expect("a store"), "kv")
+        .expect("mounts")
+        .session()
 }
 
 #[test]
 fn replies_are_those_recorded_from_redis() {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/commands");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(&dir).expect("the folder exists").map(|entry| entry.expect("listed").path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&dir)
+        .expect("the folder exists")
+        .map(|entry| entry.expect("listed").path())
+        .collect();
     files.sort();
     assert!(files.len() >= 5, "conversations are missing");
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
-    let mut redis = if update { Redis::start("commands") } else { None };
+    let mut redis = if update {
+        Redis::start("commands")
+    } else {
+        None
+    };
     for path in files {
         let text = std::fs::read_to_string(&path).expect("text");
         let expected = match &mut redis {

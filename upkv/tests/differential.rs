@@ -113,7 +113,7 @@ fn string_line(r: &mut Random) -> Shape {
     let k = key(r);
     let int = r.pick(INTS).to_string();
     let line = match r.below(22) {
-        0 | 1 | 2 => {
+        0..=2 => {
             let mut line = words("SET", vec![k, value(r)]);
             maybe(
                 r,
@@ -214,6 +214,7 @@ fn hash_line(r: &mut Random) -> Shape {
     Shape { line, unordered }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a command")]
 fn zset_line(r: &mut Random) -> Shape {
     let k = key(r);
     let member = field(r);
@@ -347,6 +348,7 @@ fn lex_line(r: &mut Random) -> Shape {
     shape(line)
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a command")]
 fn key_line(r: &mut Random) -> Shape {
     let k = key(r);
     let line = match r.below(20) {

@@ -1,5 +1,7 @@
 //! Transactions: isolation, undo, panics, other engines, restarts, and what survives.
 
+#![allow(clippy::unwrap_used, reason = "a failed test should stop here")]
+
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -65,7 +67,11 @@ fn an_aborted_transaction_leaves_no_trace() {
     let (before, token) = (look(&db), db.token());
     let result = db.transaction(|tx| {
         change_everything(tx)?;
-        assert_eq!(tx.get("new")?.unwrap(), "12", "a transaction sees its own changes");
+        assert_eq!(
+            tx.get("new")?.unwrap(),
+            "12",
+            "a transaction sees its own changes"
+        );
         tx.abort::<()>("enough")
     });
     assert!(matches!(result, Err(Error::Aborted(reason)) if &*reason == "enough"));
@@ -108,7 +114,11 @@ fn a_panic_undoes_and_leaves_the_database_usable() {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         db.transaction(|tx| {
             change_everything(tx)?;
-            if tx.exists("text")? { Ok(()) } else { panic!("in the middle") }
+            if tx.exists("text")? {
+                Ok(())
+            } else {
+                panic!("in the middle")
+            }
         })
     }));
     assert!(caught.is_err());
@@ -151,7 +161,11 @@ fn transfers_in_opposite_directions_keep_the_sum() {
                         restarts.fetch_add(1, Ordering::Relaxed);
                         tx.decr(format!("account:{from}"))?;
                         tx.incr(format!("account:{to}"))?;
-                        if round % 7 == 0 { tx.abort("sometimes") } else { Ok(()) }
+                        if round % 7 == 0 {
+                            tx.abort("sometimes")
+                        } else {
+                            Ok(())
+                        }
                     })
                     .or_else(|error| match error {
                         Error::Aborted(_) => Ok(()),
@@ -197,7 +211,11 @@ fn counters_add_up_across_threads() {
 fn cold_values_are_loaded_for_a_transaction() {
     let dir = std::env::temp_dir().join(format!("upkv-tx-{}", std::process::id()));
     std::fs::remove_dir_all(&dir).ok();
-    let db = Db::builder(&dir).background(false).shards(16).open().unwrap();
+    let db = Db::builder(&dir)
+        .background(false)
+        .shards(16)
+        .open()
+        .unwrap();
     let long = "x".repeat(500);
     for n in 0..20 {
         db.set(format!("key:{n}"), &long).unwrap();
@@ -210,7 +228,10 @@ fn cold_values_are_loaded_for_a_transaction() {
             for n in 0..20 {
                 total += tx.append(format!("key:{n}"), "y")?;
                 tx.hash(format!("hash:{n}")).set("g", "1")?;
-                total += tx.hash(format!("hash:{n}")).get("f")?.map_or(0, |value| value.len());
+                total += tx
+                    .hash(format!("hash:{n}"))
+                    .get("f")?
+                    .map_or(0, |value| value.len());
             }
             Ok(total)
         })
@@ -271,7 +292,10 @@ impl Enlist for Notes {
     }
 
     fn stage(&self) -> Pending {
-        Pending { notes: self.clone(), staged: Vec::new() }
+        Pending {
+            notes: self.clone(),
+            staged: Vec::new(),
+        }
     }
 }
 
@@ -289,7 +313,11 @@ impl Staged for Pending {
             return Err(storage::Error::misuse("refused on purpose"));
         }
         let commit = rest(frame)?;
-        self.notes.committed.lock().unwrap().append(&mut self.staged);
+        self.notes
+            .committed
+            .lock()
+            .unwrap()
+            .append(&mut self.staged);
         Ok(commit)
     }
 
@@ -303,7 +331,11 @@ fn other_engines_commit_with_the_transaction_or_not_at_all() {
     let db = db();
     fill(&db);
     let committed = Arc::new(Mutex::new(Vec::new()));
-    let notes = Notes { host: db.clone(), committed: Arc::clone(&committed), refuse: false };
+    let notes = Notes {
+        host: db.clone(),
+        committed: Arc::clone(&committed),
+        refuse: false,
+    };
     let before = db.token().seq;
     db.transaction(|tx| {
         tx.incr("count")?;
@@ -316,7 +348,10 @@ fn other_engines_commit_with_the_transaction_or_not_at_all() {
     assert_eq!(db.token().seq, before + 1);
 
     let seen = look(&db);
-    let refusing = Notes { refuse: true, ..notes.clone() };
+    let refusing = Notes {
+        refuse: true,
+        ..notes.clone()
+    };
     let result = db.transaction(|tx| {
         change_everything(tx)?;
         tx.enlist(&refusing)?.staged.push("never".into());
@@ -330,8 +365,14 @@ fn other_engines_commit_with_the_transaction_or_not_at_all() {
     assert!(aborted.is_err());
     assert_eq!(look(&db), seen);
     assert_eq!(committed.lock().unwrap().len(), 2);
-    let elsewhere = Notes { host: self::db(), ..notes };
+    let elsewhere = Notes {
+        host: self::db(),
+        ..notes
+    };
     let result = db.transaction(|tx| tx.enlist(&elsewhere).map(drop));
-    assert!(matches!(result, Err(Error::Storage(_))), "another store is refused");
+    assert!(
+        matches!(result, Err(Error::Storage(_))),
+        "another store is refused"
+    );
     db.audit().unwrap();
 }

@@ -1,33 +1,24 @@
-//! The database behind its handles: shards, the way a unit of work runs, and the memory budget.
+//! The database behind its handles: shards, the way a unit of work runs, deadlines, and counts.
 //!
-//! The budget: `used` is the sum of what shards reported. Above the limit, writers and maintenance move a
-//! CLOCK hand over the shards and drop values that were not used since the hand's last pass. A value is
-//! dropped only when its records are in the log; a collection with deltas gets a fresh image first.
+//! Reading cold values and the memory budget are in [`crate::cold`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::entry::{Entry, Home};
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
-use super::work::{ColdRef, DEMOTE_BYTES_MIN, Loaded, Pending, Work};
+use super::work::{Pending, Work};
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
-use crate::persist::record::{self, Body};
+use crate::persist::record;
 use crate::stats::Stats;
-use crate::storage::{self, Address, Commit, Durability, ErrorKind, Mount, Timestamp};
-use crate::value::{Kind, Object};
+use crate::storage::{self, Commit, Durability, Mount, Timestamp};
 
 /// Times a work starts over before it reads cold values under the lock.
 const RESTARTS_MAX: usize = 8;
-/// Keys with less time to live than this are not demoted, in ms.
-const DEMOTE_TTL_MIN: u64 = 5_000;
-/// Table segments a writer sweeps when memory is over the limit.
-const SWEEP_SEGMENTS: usize = 2;
 /// Overdue keys removed in one commit.
 const EXPIRE_BATCH: usize = 256;
 
@@ -39,16 +30,16 @@ pub(crate) struct Engine {
     pub(crate) shard_bits: u32,
     /// What the restored checkpoint already holds; used while recovering only.
     pub(crate) as_of: Mutex<AsOf>,
-    memory_limit: Option<i64>,
-    max_memory: Option<i64>,
-    used: AtomicI64,
+    pub(crate) memory_limit: Option<i64>,
+    pub(crate) max_memory: Option<i64>,
+    pub(crate) used: AtomicI64,
     /// Change of a shard's count that is reported to `used`.
-    report_step: usize,
+    pub(crate) report_step: usize,
     /// Shard the CLOCK hand is at.
-    hand: AtomicUsize,
+    pub(crate) hand: AtomicUsize,
     /// No sweep below this total: a whole pass found nothing to drop.
-    sweep_above: AtomicI64,
-    cold_reads: AtomicU64,
+    pub(crate) sweep_above: AtomicI64,
+    pub(crate) cold_reads: AtomicU64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -179,267 +170,6 @@ impl Engine {
             Some(max) if self.used.load(Ordering::Relaxed) > max => Err(Error::OutOfMemory),
             _ => Ok(()),
         }
-    }
-
-    // --- cold values
-
-    /// Reads what a work is waiting for. No lock is held.
-    pub(crate) fn load(&self, pending: Pending) -> Result<Vec<Loaded>> {
-        let Pending::Cold(wanted) = pending else {
-            return Ok(Vec::new());
-        };
-        let mut loaded = Vec::with_capacity(wanted.len());
-        for wanted in wanted {
-            match self.read_cold(&wanted) {
-                Ok(object) => {
-                    loaded.push(Loaded {
-                        key: wanted.key,
-                        chain: wanted.chain,
-                        object,
-                    });
-                }
-                // The records may have moved while they were read; then the work meets the new ones.
-                Err(error) if self.is_current(&wanted) => return Err(error),
-                Err(_) => {}
-            }
-        }
-        Ok(loaded)
-    }
-
-    fn is_current(&self, wanted: &ColdRef) -> bool {
-        let probe = self.hashers.probe(&wanted.key);
-        let shard = self.shards[self.shard_of(probe.placement)].lock();
-        let entry = shard.table.find(probe, &wanted.key);
-        entry.is_some_and(|entry| entry.slot.home.is_chain(&wanted.chain))
-    }
-
-    /// A record's body. That a read had to write out earlier commits, and could not, does not make the
-    /// outcome of the caller's own operation unknown: nothing of it was appended.
-    fn read(&self, at: Address) -> Result<Bytes> {
-        self.mount.read(at).map_err(|error| match error.kind() {
-            ErrorKind::OutcomeUnknown { cause } => Error::Storage(
-                ErrorKind::Poisoned {
-                    cause: cause.clone(),
-                }
-                .into(),
-            ),
-            _ => Error::Storage(error),
-        })
-    }
-
-    /// Rebuilds a value from its image and deltas.
-    pub(crate) fn read_cold(&self, wanted: &ColdRef) -> Result<Object> {
-        self.cold_reads.fetch_add(1, Ordering::Relaxed);
-        let damaged = |what| Error::Storage(storage::Error::corrupt("log", 0, what));
-        let mut object = None;
-        for at in &wanted.chain {
-            let body = self.read(*at)?;
-            let kind = if object.is_none() {
-                record::IMAGE
-            } else {
-                record::DELTA
-            };
-            let parsed = Body::parse(kind, &body).ok_or_else(|| damaged("malformed value"))?;
-            match (parsed, &mut object) {
-                (
-                    Body::Image {
-                        kind, key, payload, ..
-                    },
-                    None,
-                ) if *key == *wanted.key && kind == wanted.kind => {
-                    object = Object::decode(kind, &self.hashers, payload);
-                }
-                (Body::Delta { key, changes, .. }, Some(object)) if *key == *wanted.key => {
-                    object
-                        .replay(changes)
-                        .ok_or_else(|| damaged("malformed change"))?;
-                }
-                _ => return Err(damaged("a record belongs to another key")),
-            }
-        }
-        object.ok_or_else(|| damaged("malformed value"))
-    }
-
-    /// The string at `key`: the short way, with the lock held only to look.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let probe = self.hashers.probe(key);
-        let now = self.mount.now().as_millis();
-        loop {
-            let mut shard = self.shards[self.shard_of(probe.placement)].lock();
-            let Some(entry) = shard.live_mut(probe, key, now) else {
-                shard.stats.misses += 1;
-                return Ok(None);
-            };
-            let (image, len) = match &entry.slot.object {
-                Object::Cold {
-                    kind: Kind::String,
-                    len,
-                } => (entry.slot.home.image(), *len as usize),
-                object => {
-                    let bytes = object.string_bytes().ok_or(Error::WrongType)?;
-                    entry.slot.warm();
-                    shard.stats.hits += 1;
-                    return Ok(Some(bytes));
-                }
-            };
-            drop(shard);
-            self.cold_reads.fetch_add(1, Ordering::Relaxed);
-            let body = self.read(image);
-            let mut shard = self.shards[self.shard_of(probe.placement)].lock();
-            let current = shard.table.find_mut(probe, key);
-            let Some(entry) = current.filter(|entry| entry.slot.home.image() == image) else {
-                if let (Ok(body), None) = (&body, shard.live(probe, key, now)) {
-                    // Removed meanwhile: the value was there when the key was looked up.
-                    return Self::payload(body, key).map(Some);
-                }
-                continue;
-            };
-            let value = Self::payload(&body?, key)?;
-            let seen_before = entry.slot.warm() > 0;
-            if entry.slot.object.is_cold() && (seen_before || len < DEMOTE_BYTES_MIN) {
-                entry.slot.object = Object::string(&value);
-                shard.stats.promoted += 1;
-                shard.recount(probe, key);
-                self.report_used(&mut shard);
-            }
-            shard.stats.hits += 1;
-            drop(shard);
-            self.relieve();
-            return Ok(Some(value));
-        }
-    }
-
-    /// The payload of a string image, without copying it.
-    fn payload(body: &Bytes, key: &[u8]) -> Result<Bytes> {
-        match Body::parse(record::IMAGE, body) {
-            Some(Body::Image {
-                kind: Kind::String,
-                key: found,
-                payload,
-                ..
-            }) if found == key => Ok(body.slice_ref(payload)),
-            _ => Err(Error::Storage(storage::Error::corrupt(
-                "log",
-                0,
-                "a record belongs to another key",
-            ))),
-        }
-    }
-
-    // --- memory budget
-
-    /// Passes a shard's change of size on to the total.
-    pub(crate) fn report_used(&self, shard: &mut Shard) {
-        if shard.used.abs_diff(shard.reported) > self.report_step {
-            let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-            let change = signed(shard.used) - signed(shard.reported);
-            shard.reported = shard.used;
-            self.used.fetch_add(change, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn is_over_limit(&self) -> bool {
-        self.memory_limit.is_some_and(|limit| {
-            let used = self.used.load(Ordering::Relaxed);
-            used > limit && used > self.sweep_above.load(Ordering::Relaxed)
-        })
-    }
-
-    /// A caller's small share of the sweeping, if there is any to do.
-    fn relieve(&self) {
-        if self.is_over_limit() {
-            // The caller's own work is done; a store that refuses says so to `maintain` and to the next write.
-            let _unfinished = self.sweep(SWEEP_SEGMENTS);
-        }
-    }
-
-    /// Moves the hand over up to `segments` table segments; whether memory is still over the limit.
-    pub(crate) fn sweep(&self, segments: usize) -> Result<bool> {
-        for _ in 0..segments {
-            if !self.is_over_limit() {
-                return Ok(false);
-            }
-            let index = self.hand.load(Ordering::Relaxed) % self.shards.len();
-            // Another thread at work in this shard will be done with it by the next pass.
-            let Some(mut shard) = self.shards[index].try_lock() else {
-                self.hand.fetch_add(1, Ordering::Relaxed);
-                continue;
-            };
-            let at = shard.hand;
-            self.sweep_segment(&mut shard, at)?;
-            self.report_used(&mut shard);
-            shard.hand += 1;
-            if shard.hand >= shard.table.segment_count() {
-                shard.hand = 0;
-                let hand = self.hand.fetch_add(1, Ordering::Relaxed) + 1;
-                // Four passes bring every counter to zero; what is left then cannot be dropped.
-                if hand.is_multiple_of(4 * self.shards.len()) {
-                    let used = self.used.load(Ordering::Relaxed);
-                    let slack = self.memory_limit.unwrap_or(0) / 64;
-                    self.sweep_above
-                        .store(used.saturating_add(slack), Ordering::Relaxed);
-                }
-            }
-        }
-        Ok(self.is_over_limit())
-    }
-
-    /// Cools the entries of one segment and drops the values of those that were cold already.
-    fn sweep_segment(&self, shard: &mut Shard, segment: usize) -> Result<()> {
-        let now = self.mount.now().as_millis();
-        let mut stale: Vec<Box<[u8]>> = Vec::new();
-        let mut dropped = 0;
-        let mut freed = 0;
-        for entry in shard.table.segment_items_mut(segment) {
-            if !entry.slot.cool() || !is_worth_demoting(entry, now) {
-                continue;
-            }
-            if !entry.slot.home.deltas().is_empty() {
-                stale.push(entry.key.clone());
-                continue;
-            }
-            freed += demote(entry);
-            dropped += 1;
-        }
-        shard.used -= freed;
-        shard.stats.demoted += dropped;
-        for key in stale {
-            self.demote_with_image(shard, &key)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a collection whole, so that its deltas are not needed any more, and drops it from memory.
-    fn demote_with_image(&self, shard: &mut Shard, key: &[u8]) -> Result<()> {
-        let probe = self.hashers.probe(key);
-        let Some(entry) = shard.table.find_mut(probe, key) else {
-            return Ok(());
-        };
-        let mut frame = self.mount.frame();
-        let slot = &mut entry.slot;
-        record::push_image(&mut frame, &self.mount, key, slot.expire_at, &slot.object);
-        let commit = self.mount.append(&mut frame)?;
-        slot.home.records().for_each(|at| self.mount.release(at));
-        slot.home = Home::at(commit.address(0));
-        self.mount.retain(commit.address(0));
-        shard.used -= demote(entry);
-        shard.stats.demoted += 1;
-        Ok(())
-    }
-
-    /// Drops every value that can be dropped, whatever the limit.
-    pub(crate) fn demote_all(&self) -> Result<()> {
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            for segment in 0..shard.table.segment_count() {
-                // Two bits of access counter: the fourth visit finds every one at zero.
-                for _ in 0..4 {
-                    self.sweep_segment(&mut shard, segment)?;
-                }
-            }
-            self.report_used(&mut shard);
-        }
-        Ok(())
     }
 
     // --- deadlines
@@ -579,30 +309,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-fn is_worth_demoting(entry: &Entry, now: u64) -> bool {
-    let slot = &entry.slot;
-    let large = match &slot.object {
-        Object::Int(_) | Object::Cold { .. } => false,
-        Object::Bytes(bytes) => bytes.len() >= DEMOTE_BYTES_MIN,
-        Object::Hash(_) | Object::Zset(_) => true,
-    };
-    let lasting = slot.expire_at == 0 || slot.expire_at > now.saturating_add(DEMOTE_TTL_MIN);
-    large && lasting && !slot.home.is_none()
-}
-
-/// Drops a value whose image is in the log; the bytes freed.
-fn demote(entry: &mut Entry) -> usize {
-    let kind = entry.slot.object.kind();
-    let len = match &entry.slot.object {
-        Object::Bytes(bytes) => u32::try_from(bytes.len()).expect("strings are at most 512 MiB"),
-        // Collections have no length that is known without decoding; only the image's size matters.
-        _ => entry.slot.home.image().len,
-    };
-    entry.slot.object = Object::Cold { kind, len };
-    let memory = entry.memory();
-    let freed = entry.slot.counted - memory;
-    entry.slot.counted = memory;
-    freed
 }

@@ -4,11 +4,12 @@
 
 use super::checkpoint;
 use super::record::{self, Body};
+use crate::cold::DEMOTE_BYTES_MIN;
 use crate::keyspace::engine::Engine;
 use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::shard::Shard;
 use crate::keyspace::table::{Probe, top_bits};
-use crate::keyspace::work::{ColdRef, DEMOTE_BYTES_MIN};
+use crate::keyspace::work::ColdRef;
 use crate::storage::{
     Address, Budget, CheckpointReader, CheckpointWriter, Participant, Record, Result, Section, Seq,
     Timestamp,

@@ -346,7 +346,7 @@ mod tests {
             for _ in 0..4_000 {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let field = format!("f{}", (state >> 10) % fields).into_bytes();
-                if (state >> 5) % 4 == 0 {
+                if (state >> 5).is_multiple_of(4) {
                     assert_eq!(
                         hash.remove(&field).is_some(),
                         model.remove(&field).is_some()

@@ -399,7 +399,7 @@ mod tests {
             for _ in 0..6_000 {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let member = format!("m{}", (state >> 10) % members).into_bytes();
-                if (state >> 5) % 4 == 0 {
+                if (state >> 5).is_multiple_of(4) {
                     assert_eq!(
                         zset.remove(&member).is_some(),
                         model.remove(&member).is_some()

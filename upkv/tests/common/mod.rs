@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 /// A reply in RESP2 shape.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Resp {
+pub(crate) enum Resp {
     Status(String),
     Error(String),
     Int(i64),
@@ -20,7 +20,7 @@ pub enum Resp {
 
 impl Resp {
     /// Reads one reply.
-    pub fn read(from: &mut impl BufRead) -> Self {
+    pub(crate) fn read(from: &mut impl BufRead) -> Self {
         let mut line = Vec::new();
         from.read_until(b'\n', &mut line).expect("a reply line");
         let text = String::from_utf8_lossy(&line[1..])
@@ -48,7 +48,7 @@ impl Resp {
     }
 
     /// What our engine answered, through the wire format.
-    pub fn of(reply: upkv::Result<upkv::Reply>) -> Self {
+    pub(crate) fn of(reply: upkv::Result<upkv::Reply>) -> Self {
         let mut wire = Vec::new();
         match reply {
             Ok(reply) => reply.write_resp2(&mut wire),
@@ -58,7 +58,7 @@ impl Resp {
     }
 
     /// One line of text.
-    pub fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         match self {
             Self::Status(text) => text.clone(),
             Self::Error(text) => format!("(error) {text}"),
@@ -78,7 +78,7 @@ impl Resp {
     }
 
     /// The same with every array sorted, for replies whose order is not specified.
-    pub fn sorted(self) -> Self {
+    pub(crate) fn sorted(self) -> Self {
         match self {
             Self::Array(Some(items)) => {
                 let mut items: Vec<Self> = items.into_iter().map(Self::sorted).collect();
@@ -91,7 +91,7 @@ impl Resp {
 }
 
 /// A `redis-server` on a socket of its own.
-pub struct Redis {
+pub(crate) struct Redis {
     child: Child,
     dir: PathBuf,
     socket: BufReader<UnixStream>,
@@ -99,7 +99,7 @@ pub struct Redis {
 
 impl Redis {
     /// Starts a server; `None`, with the reason printed, if there is none on this machine.
-    pub fn start(name: &str) -> Option<Self> {
+    pub(crate) fn start(name: &str) -> Option<Self> {
         let dir = std::env::temp_dir().join(format!("upkv-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary directory");
         let path = dir.join("redis.sock");
@@ -142,7 +142,7 @@ impl Redis {
     }
 
     /// Runs one command.
-    pub fn command(&mut self, args: &[impl AsRef<[u8]>]) -> Resp {
+    pub(crate) fn command(&mut self, args: &[impl AsRef<[u8]>]) -> Resp {
         let mut wire = format!("*{}\r\n", args.len()).into_bytes();
         for arg in args {
             let arg = arg.as_ref();
@@ -167,21 +167,21 @@ impl Drop for Redis {
 }
 
 /// A small reproducible random source.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).expect("below a usize")
     }
 
-    pub fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
         of[self.below(of.len())]
     }
 }

@@ -139,6 +139,7 @@ impl Op {
     }
 
     /// Does the same to the model; `false` if the command is refused.
+    #[expect(clippy::too_many_lines, reason = "one arm a command")]
     pub(crate) fn apply(&self, model: &mut Model) -> bool {
         match self {
             Self::Set(k, v, at) => {
@@ -188,7 +189,7 @@ impl Op {
                 let zset = || (Content::Members(BTreeMap::new()), 0);
                 match model.entry(key(*k)).or_insert_with(zset) {
                     (Content::Members(map), _) => {
-                        map.extend(items.iter().map(|(s, m)| (name(*m), *s)))
+                        map.extend(items.iter().map(|(s, m)| (name(*m), *s)));
                     }
                     _ => return false,
                 }

@@ -1,0 +1,162 @@
+//! Reading values that are only in the log, with no shard locked while the bytes are fetched.
+//!
+//! The address is read under the lock, the lock is released, the record is read and checked to be of its
+//! key, and the lock is taken again only to install the value. A record that moved meanwhile is met at its
+//! new address. The first cold read leaves a value cold, the second brings it back.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::DEMOTE_BYTES_MIN;
+use crate::error::{Error, Result};
+use crate::keyspace::engine::Engine;
+use crate::keyspace::work::{ColdRef, Loaded, Pending};
+use crate::persist::record::{self, Body};
+use crate::storage::{self, Address, ErrorKind};
+use crate::value::{Kind, Object};
+
+impl Engine {
+    /// Reads what a work is waiting for. No lock is held.
+    pub(crate) fn load(&self, pending: Pending) -> Result<Vec<Loaded>> {
+        let Pending::Cold(wanted) = pending else {
+            return Ok(Vec::new());
+        };
+        let mut loaded = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            match self.read_cold(&wanted) {
+                Ok(object) => {
+                    loaded.push(Loaded {
+                        key: wanted.key,
+                        chain: wanted.chain,
+                        object,
+                    });
+                }
+                // The records may have moved while they were read; then the work meets the new ones.
+                Err(error) if self.is_current(&wanted) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(loaded)
+    }
+
+    fn is_current(&self, wanted: &ColdRef) -> bool {
+        let probe = self.hashers.probe(&wanted.key);
+        let shard = self.shards[self.shard_of(probe.placement)].lock();
+        let entry = shard.table.find(probe, &wanted.key);
+        entry.is_some_and(|entry| entry.slot.home.is_chain(&wanted.chain))
+    }
+
+    /// A record's body. That a read had to write out earlier commits, and could not, does not make the
+    /// outcome of the caller's own operation unknown: nothing of it was appended.
+    fn read(&self, at: Address) -> Result<Bytes> {
+        self.mount.read(at).map_err(|error| match error.kind() {
+            ErrorKind::OutcomeUnknown { cause } => Error::Storage(
+                ErrorKind::Poisoned {
+                    cause: cause.clone(),
+                }
+                .into(),
+            ),
+            _ => Error::Storage(error),
+        })
+    }
+
+    /// Rebuilds a value from its image and deltas.
+    pub(crate) fn read_cold(&self, wanted: &ColdRef) -> Result<Object> {
+        self.cold_reads.fetch_add(1, Ordering::Relaxed);
+        let damaged = |what| Error::Storage(storage::Error::corrupt("log", 0, what));
+        let mut object = None;
+        for at in &wanted.chain {
+            let body = self.read(*at)?;
+            let kind = if object.is_none() {
+                record::IMAGE
+            } else {
+                record::DELTA
+            };
+            let parsed = Body::parse(kind, &body).ok_or_else(|| damaged("malformed value"))?;
+            match (parsed, &mut object) {
+                (
+                    Body::Image {
+                        kind, key, payload, ..
+                    },
+                    None,
+                ) if *key == *wanted.key && kind == wanted.kind => {
+                    object = Object::decode(kind, &self.hashers, payload);
+                }
+                (Body::Delta { key, changes, .. }, Some(object)) if *key == *wanted.key => {
+                    object
+                        .replay(changes)
+                        .ok_or_else(|| damaged("malformed change"))?;
+                }
+                _ => return Err(damaged("a record belongs to another key")),
+            }
+        }
+        object.ok_or_else(|| damaged("malformed value"))
+    }
+
+    /// The string at `key`: the short way, with the lock held only to look.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        let probe = self.hashers.probe(key);
+        let now = self.mount.now().as_millis();
+        loop {
+            let mut shard = self.shards[self.shard_of(probe.placement)].lock();
+            let Some(entry) = shard.live_mut(probe, key, now) else {
+                shard.stats.misses += 1;
+                return Ok(None);
+            };
+            let (image, len) = match &entry.slot.object {
+                Object::Cold {
+                    kind: Kind::String,
+                    len,
+                } => (entry.slot.home.image(), *len as usize),
+                object => {
+                    let bytes = object.string_bytes().ok_or(Error::WrongType)?;
+                    entry.slot.warm();
+                    shard.stats.hits += 1;
+                    return Ok(Some(bytes));
+                }
+            };
+            drop(shard);
+            self.cold_reads.fetch_add(1, Ordering::Relaxed);
+            let body = self.read(image);
+            let mut shard = self.shards[self.shard_of(probe.placement)].lock();
+            let current = shard.table.find_mut(probe, key);
+            let Some(entry) = current.filter(|entry| entry.slot.home.image() == image) else {
+                if let (Ok(body), None) = (&body, shard.live(probe, key, now)) {
+                    // Removed meanwhile: the value was there when the key was looked up.
+                    return Self::payload(body, key).map(Some);
+                }
+                continue;
+            };
+            let value = Self::payload(&body?, key)?;
+            let seen_before = entry.slot.warm() > 0;
+            if entry.slot.object.is_cold() && (seen_before || len < DEMOTE_BYTES_MIN) {
+                entry.slot.object = Object::string(&value);
+                shard.stats.promoted += 1;
+                shard.recount(probe, key);
+                self.report_used(&mut shard);
+            }
+            shard.stats.hits += 1;
+            drop(shard);
+            self.relieve();
+            return Ok(Some(value));
+        }
+    }
+
+    /// The payload of a string image, without copying it.
+    fn payload(body: &Bytes, key: &[u8]) -> Result<Bytes> {
+        match Body::parse(record::IMAGE, body) {
+            Some(Body::Image {
+                kind: Kind::String,
+                key: found,
+                payload,
+                ..
+            }) if found == key => Ok(body.slice_ref(payload)),
+            _ => Err(Error::Storage(storage::Error::corrupt(
+                "log",
+                0,
+                "a record belongs to another key",
+            ))),
+        }
+    }
+}

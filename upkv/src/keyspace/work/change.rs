@@ -1,0 +1,249 @@
+//! The primitives that change keys inside a work, each noting how to take it back.
+
+use std::ops::Deref;
+
+use super::{Flushed, Records, Touched, Work};
+use crate::error::{Error, Result};
+use crate::keyspace::entry::{Entry, Slot};
+use crate::keyspace::table::{Probe, Table};
+use crate::value::hash::Hash;
+use crate::value::zset::Zset;
+use crate::value::{Kind, Object, Undo};
+
+impl Work<'_> {
+    /// Sets the whole value and deadline of a key, whatever it was.
+    pub(crate) fn put(&mut self, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
+        self.put_slot(key, Slot::new(object, expire_at))
+    }
+
+    /// As [`Work::put`] for a string that was edited in place.
+    pub(crate) fn put_raw(&mut self, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
+        let mut slot = Slot::new(object, expire_at);
+        slot.raw = true;
+        self.put_slot(key, slot)
+    }
+
+    fn put_slot(&mut self, key: &[u8], mut slot: Slot) -> Result<()> {
+        let (held, probe) = self.place(key)?;
+        let at = self.touch(held, probe, key);
+        let shard = &mut self.held[held].1;
+        let touched = &mut self.touched[at];
+        let before = if let Some(entry) = shard.table.find_mut(probe, key) {
+            slot.inherit_heat(&entry.slot);
+            Some(std::mem::replace(&mut entry.slot, slot))
+        } else {
+            let key = key.into();
+            shard.table.insert_new(probe, Box::new(Entry { key, slot }));
+            None
+        };
+        touched.replace(before);
+        Ok(())
+    }
+
+    /// Removes a key; whether it existed.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Result<bool> {
+        let now = self.now;
+        let (held, probe) = self.place(key)?;
+        if self.held[held].1.table.find(probe, key).is_none() {
+            return Ok(false);
+        }
+        let at = self.touch(held, probe, key);
+        let before = self.held[held]
+            .1
+            .table
+            .take(probe, key)
+            .map(|entry| entry.slot);
+        let existed = before.as_ref().is_some_and(|slot| !slot.is_expired(now));
+        self.touched[at].replace(before);
+        Ok(existed)
+    }
+
+    /// Sets (or with 0 clears) the deadline of a key that exists.
+    pub(crate) fn set_expire_at(&mut self, key: &[u8], expire_at: u64) -> Result<()> {
+        let now = self.now;
+        let (held, probe) = self.place(key)?;
+        self.touch(held, probe, key);
+        if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
+            entry.slot.expire_at = expire_at;
+        }
+        Ok(())
+    }
+
+    /// The hash at `key`, to be changed; created if `create`. Call [`Work::drop_if_empty`] after removals.
+    pub(crate) fn edit_hash(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, Hash>>> {
+        self.expect_kind(key, Kind::Hash)?;
+        let new = || Object::Hash(Box::new(Hash::new(self.engine.hashers.clone())));
+        let new = create.then(new);
+        let Some((object, touched)) = self.edit(key, new)? else {
+            return Ok(None);
+        };
+        match object {
+            Object::Hash(value) => Ok(Some(Edit { value, touched })),
+            _ => Err(Error::WrongType),
+        }
+    }
+
+    /// The sorted set at `key`, to be changed; created if `create`.
+    pub(crate) fn edit_zset(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, Zset>>> {
+        self.expect_kind(key, Kind::Zset)?;
+        let new = || Object::Zset(Box::new(Zset::new(self.engine.hashers.clone())));
+        let new = create.then(new);
+        let Some((object, touched)) = self.edit(key, new)? else {
+            return Ok(None);
+        };
+        match object {
+            Object::Zset(value) => Ok(Some(Edit { value, touched })),
+            _ => Err(Error::WrongType),
+        }
+    }
+
+    fn edit(
+        &mut self,
+        key: &[u8],
+        new: Option<Object>,
+    ) -> Result<Option<(&mut Object, &mut Touched)>> {
+        let now = self.now;
+        if self.resolve(key, true)?.is_none() {
+            let Some(new) = new else { return Ok(None) };
+            self.put(key, new, 0)?;
+        }
+        let (held, probe) = self.place(key)?;
+        let at = self.touch(held, probe, key);
+        let entry = self.held[held].1.live_mut(probe, key, now);
+        Ok(entry.map(|entry| (&mut entry.slot.object, &mut self.touched[at])))
+    }
+
+    /// Removes the key if its collection has become empty.
+    pub(crate) fn drop_if_empty(&mut self, key: &[u8]) -> Result<()> {
+        if self
+            .entry(key)?
+            .is_some_and(|entry| entry.slot.object.is_empty_collection())
+        {
+            self.remove(key)?;
+        }
+        Ok(())
+    }
+
+    /// Removes every key; the number removed.
+    pub(crate) fn flush(&mut self) -> Result<usize> {
+        self.hold_all()?;
+        let bits = self.engine.shard_bits;
+        let mut count = 0;
+        let mut tables = Vec::with_capacity(self.held.len());
+        for (_, shard) in &mut self.held {
+            count += shard.table.len();
+            let fresh = Table::new(self.engine.hashers.clone(), bits);
+            tables.push(std::mem::replace(&mut shard.table, fresh));
+        }
+        let touched = std::mem::take(&mut self.touched);
+        // A second flush drops only what this work itself created since the first.
+        if self.flushed.is_none() {
+            self.flushed = Some(Flushed { tables, touched });
+        }
+        Ok(count)
+    }
+
+    /// Notes that a key is about to change; its position in `touched`.
+    fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
+        let known = self
+            .touched
+            .iter()
+            .rposition(|touched| touched.probe.random == probe.random && *touched.key == *key);
+        if let Some(at) = known {
+            return at;
+        }
+        let (shard, guard) = &self.held[held];
+        let old_expire_at = guard
+            .table
+            .find(probe, key)
+            .map_or(0, |entry| entry.slot.expire_at);
+        self.touched.push(Touched {
+            shard: *shard,
+            probe,
+            key: key.into(),
+            replaced: false,
+            old: None,
+            old_expire_at,
+            undo: Vec::new(),
+            delta: Vec::new(),
+            records: Records::default(),
+        });
+        self.touched.len() - 1
+    }
+}
+
+impl Touched {
+    /// Keeps what was in the slot before the work's first replacement.
+    fn replace(&mut self, before: Option<Slot>) {
+        if !self.replaced {
+            self.replaced = true;
+            self.old = before;
+        }
+    }
+}
+
+/// A collection being changed: every change is noted for undo and for the log.
+#[derive(Debug)]
+pub(crate) struct Edit<'w, T> {
+    value: &'w mut T,
+    touched: &'w mut Touched,
+}
+
+impl<T> Deref for Edit<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value
+    }
+}
+
+impl Edit<'_, Hash> {
+    /// Sets a field; whether it existed.
+    pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
+        let undo = self.value.set(field, value);
+        let existed = undo.existed();
+        // A replaced slot is undone and logged as a whole.
+        if !self.touched.replaced {
+            self.touched.undo.push(Undo::Hash(undo));
+            Hash::log_set(&mut self.touched.delta, field, value);
+        }
+        existed
+    }
+
+    /// Removes a field; whether it existed.
+    pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
+        let Some(undo) = self.value.remove(field) else {
+            return false;
+        };
+        if !self.touched.replaced {
+            self.touched.undo.push(Undo::Hash(undo));
+            Hash::log_remove(&mut self.touched.delta, field);
+        }
+        true
+    }
+}
+
+impl Edit<'_, Zset> {
+    /// Sets a member's score; the score before.
+    pub(crate) fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        let undo = self.value.set(member, score);
+        let previous = undo.previous();
+        if previous != Some(score) && !self.touched.replaced {
+            self.touched.undo.push(Undo::Zset(undo));
+            Zset::log_set(&mut self.touched.delta, member, score);
+        }
+        previous
+    }
+
+    /// Removes a member; whether it existed.
+    pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
+        let Some(undo) = self.value.remove(member) else {
+            return false;
+        };
+        if !self.touched.replaced {
+            self.touched.undo.push(Undo::Zset(undo));
+            Zset::log_remove(&mut self.touched.delta, member);
+        }
+        true
+    }
+}

@@ -1,0 +1,210 @@
+//! How a work ends: its changes become one frame and are published, or are taken back.
+
+use super::{Flushed, Touched, Work, position};
+use crate::error::Result;
+use crate::keyspace::entry::{Entry, Home};
+use crate::persist::record;
+use crate::storage::{self, Commit, Frame};
+
+impl Work<'_> {
+    /// Logs all changes as one frame, with those of `others`, and publishes them. `None` if nothing changed.
+    pub(crate) fn commit(
+        &mut self,
+        others: Option<&mut storage::Transaction>,
+    ) -> Result<Option<Commit>> {
+        let engine = self.engine;
+        let mut frame = engine.mount.frame();
+        self.fill(&mut frame);
+        let commit = match others.filter(|others| !others.is_empty()) {
+            Some(others) => {
+                Some(others.commit_around(&mut frame, &mut |frame| engine.mount.append(frame))?)
+            }
+            None if frame.is_empty() => None,
+            None => Some(engine.mount.append(&mut frame)?),
+        };
+        self.publish(commit.as_ref());
+        Ok(commit.filter(|commit| commit.seq > 0))
+    }
+
+    /// Pushes one record per changed key.
+    fn fill(&mut self, frame: &mut Frame) {
+        let mount = &self.engine.mount;
+        let mut freeing = true;
+        if self.flushed.is_some() {
+            record::push_flush(frame, mount);
+        }
+        for touched in &mut self.touched {
+            let held = position(&self.held, touched.shard);
+            let entry = self.held[held].1.table.find(touched.probe, &touched.key);
+            let Some(entry) = entry else {
+                if touched.old.as_ref().is_some_and(|old| !old.home.is_none()) {
+                    record::push_delete(frame, mount, &touched.key);
+                }
+                continue;
+            };
+            let slot = &entry.slot;
+            let changed = !touched.delta.is_empty();
+            if touched.replaced || (changed && slot.home.wants_image()) {
+                let index =
+                    record::push_image(frame, mount, &entry.key, slot.expire_at, &slot.object);
+                touched.records.image = Some(index);
+                freeing = false;
+                continue;
+            }
+            if changed {
+                let kind = slot.object.kind();
+                let index = record::push_delta(frame, mount, kind, &entry.key, &touched.delta);
+                touched.records.delta = Some(index);
+                freeing = false;
+            }
+            if slot.expire_at != touched.old_expire_at {
+                let index = record::push_expire(frame, mount, &entry.key, slot.expire_at);
+                touched.records.expire = Some(index);
+                freeing = false;
+            }
+        }
+        if freeing {
+            frame.mark_freeing();
+        }
+    }
+
+    /// Makes the changes permanent in memory: homes, live bytes, counts, deadlines, watchers.
+    fn publish(&mut self, commit: Option<&Commit>) {
+        if let Some(flushed) = self.flushed.take() {
+            self.publish_flush(&flushed);
+        }
+        let address = |index: usize| {
+            commit
+                .map(|commit| commit.address(index))
+                .expect("a pushed record was committed")
+        };
+        let mount = &self.engine.mount;
+        for touched in std::mem::take(&mut self.touched) {
+            let held = position(&self.held, touched.shard);
+            let shard = &mut *self.held[held].1;
+            let records = touched.records;
+            let changed = touched.replaced
+                || records.delta.is_some()
+                || records.image.is_some()
+                || records.expire.is_some();
+            if let Some(old) = &touched.old {
+                old.home.records().for_each(|at| mount.release(at));
+                shard.discount(old);
+            }
+            if let Some(entry) = shard.table.find_mut(touched.probe, &touched.key) {
+                let home = &mut entry.slot.home;
+                if let Some(index) = records.image {
+                    let at = address(index);
+                    home.records().for_each(|at| mount.release(at));
+                    *home = Home::at(at);
+                    mount.retain(at);
+                }
+                if let Some(index) = records.delta {
+                    home.push_delta(address(index));
+                    mount.retain(address(index));
+                }
+                if let Some(index) = records.expire {
+                    mount.retain(address(index));
+                    if let Some(before) = home.set_expiry(address(index)) {
+                        mount.release(before);
+                    }
+                }
+                let deadline = entry.slot.expire_at;
+                let before = touched.old_expire_at;
+                if deadline != 0 && (before == 0 || deadline < before) {
+                    self.engine.list_deadline(
+                        shard,
+                        touched.shard,
+                        self.now,
+                        deadline,
+                        touched.probe,
+                    );
+                }
+                shard.recount(touched.probe, &touched.key);
+            }
+            if changed {
+                shard.changed(&touched.key);
+            }
+        }
+    }
+
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "every watcher is told, the order shows nowhere"
+    )]
+    fn publish_flush(&mut self, flushed: &Flushed) {
+        let mount = &self.engine.mount;
+        for touched in &flushed.touched {
+            let held = position(&self.held, touched.shard);
+            if let Some(old) = &touched.old {
+                old.home.records().for_each(|at| mount.release(at));
+                self.held[held].1.discount(old);
+            }
+            self.held[held].1.changed(&touched.key);
+        }
+        for ((_, shard), table) in self.held.iter_mut().zip(&flushed.tables) {
+            shard.expiry.clear();
+            for entry in table.iter() {
+                entry.slot.home.records().for_each(|at| mount.release(at));
+                shard.discount(&entry.slot);
+            }
+            for (key, watched) in &mut shard.watched {
+                watched.version += u64::from(table.get(key).is_some());
+            }
+        }
+    }
+
+    pub(super) fn rollback(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        match self.flushed.take() {
+            None => self.take_back(touched),
+            Some(flushed) => {
+                for ((_, shard), table) in self.held.iter_mut().zip(flushed.tables) {
+                    shard.table = table;
+                }
+                self.take_back(flushed.touched);
+            }
+        }
+    }
+
+    fn take_back(&mut self, touched: Vec<Touched>) {
+        for touched in touched.into_iter().rev() {
+            let held = position(&self.held, touched.shard);
+            let shard = &mut *self.held[held].1;
+            let table = &mut shard.table;
+            let Touched {
+                key,
+                probe,
+                replaced,
+                old,
+                old_expire_at,
+                undo,
+                ..
+            } = touched;
+            if replaced {
+                match (table.find_mut(probe, &key), old) {
+                    (Some(entry), Some(old)) => entry.slot = old,
+                    (Some(_), None) => drop(table.take(probe, &key)),
+                    (None, Some(slot)) => {
+                        let entry = Entry {
+                            key: key.clone(),
+                            slot,
+                        };
+                        table.insert_new(probe, Box::new(entry));
+                    }
+                    (None, None) => {}
+                }
+            }
+            if let Some(entry) = table.find_mut(probe, &key) {
+                undo.iter()
+                    .rev()
+                    .for_each(|undo| entry.slot.object.undo(undo));
+                entry.slot.expire_at = old_expire_at;
+            }
+            if !undo.is_empty() {
+                // The same content may take other space than before.
+                shard.recount(probe, &key);
+            }
+        }
+    }
+}

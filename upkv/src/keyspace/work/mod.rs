@@ -1,0 +1,355 @@
+//! A unit of work: the shards it holds, what it changed, how to take that back, and what goes to the log.
+//!
+//! Every command and every transaction is one `Work`. Changes are made in memory under the locks, then
+//! logged as one frame with one record per changed key, then published by noting the addresses. Whatever
+//! is not committed is undone on drop, so an error, a restart or a panic leaves no trace.
+//!
+//! Lock order: see [`super`]. A shard below the highest one held is only tried; if that fails the work
+//! restarts with all shards locked.
+//!
+//! This file holds the types and what reads; `change` is the primitives that change keys, `commit` how a
+//! work ends.
+
+mod change;
+mod commit;
+
+use parking_lot::MutexGuard;
+
+use super::engine::Engine;
+use super::entry::{Entry, Slot};
+use super::shard::Shard;
+use super::table::{Probe, Table};
+use crate::cold::DEMOTE_BYTES_MIN;
+use crate::error::{Error, Result};
+use crate::storage::Address;
+use crate::value::hash::Hash;
+use crate::value::zset::Zset;
+use crate::value::{Kind, Object, Undo};
+
+/// See the module documentation.
+pub struct Work<'a> {
+    pub(crate) engine: &'a Engine,
+    /// The time of everything in this work, in ms since the Unix epoch.
+    pub(crate) now: u64,
+    held: Vec<(usize, MutexGuard<'a, Shard>)>,
+    touched: Vec<Touched>,
+    flushed: Option<Flushed>,
+    pending: Option<Pending>,
+    loaded: Vec<Loaded>,
+    /// Read cold values under the lock instead of starting over once more.
+    impatient: bool,
+}
+
+/// Why a work has to start over.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// A shard was taken by somebody else; lock all of them in order.
+    Locks,
+    /// These values have to be read from the log first.
+    Cold(Vec<ColdRef>),
+}
+
+/// A value to read while no lock is held.
+#[derive(Debug)]
+pub(crate) struct ColdRef {
+    pub(crate) key: Box<[u8]>,
+    pub(crate) kind: Kind,
+    pub(crate) chain: Vec<Address>,
+}
+
+/// A value that was read; it counts while the key's home is still `chain`.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) key: Box<[u8]>,
+    pub(crate) chain: Vec<Address>,
+    pub(crate) object: Object,
+}
+
+/// What one work did to one key.
+#[derive(Debug)]
+struct Touched {
+    shard: usize,
+    probe: Probe,
+    key: Box<[u8]>,
+    /// Whether the whole slot was replaced or removed; `old` is what was there.
+    replaced: bool,
+    old: Option<Slot>,
+    old_expire_at: u64,
+    undo: Vec<Undo>,
+    delta: Vec<u8>,
+    records: Records,
+}
+
+/// Indexes in the frame of what was logged for a key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Records {
+    image: Option<usize>,
+    delta: Option<usize>,
+    expire: Option<usize>,
+}
+
+/// The state before the first flush of a work.
+#[derive(Debug)]
+struct Flushed {
+    tables: Vec<Table<Box<Entry>>>,
+    touched: Vec<Touched>,
+}
+
+enum Place {
+    Hot { held: usize, probe: Probe },
+    Loaded(usize),
+}
+
+impl std::fmt::Debug for Work<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Work")
+            .field("touched", &self.touched.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(engine: &'a Engine, loaded: Vec<Loaded>, impatient: bool) -> Self {
+        Self {
+            engine,
+            now: engine.mount.now().as_millis(),
+            held: Vec::new(),
+            touched: Vec::new(),
+            flushed: None,
+            pending: None,
+            loaded,
+            impatient,
+        }
+    }
+
+    /// Locks every shard, in order.
+    pub(crate) fn hold_all(&mut self) -> Result<()> {
+        (0..self.engine.shards.len()).try_for_each(|index| self.hold(index).map(drop))
+    }
+
+    /// Locks the shards of `keys`, in order.
+    pub(crate) fn hold_keys(&mut self, keys: &[&[u8]]) -> Result<()> {
+        if let [key] = keys {
+            let index = self.engine.shard_of(self.engine.hashers.placement(key));
+            return self.hold(index).map(drop);
+        }
+        let mut shards: Vec<usize> = keys
+            .iter()
+            .map(|key| self.engine.shard_of(self.engine.hashers.placement(key)))
+            .collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+            .into_iter()
+            .try_for_each(|index| self.hold(index).map(drop))
+    }
+
+    /// Locks one shard, or asks for a restart; its position in `held`.
+    fn hold(&mut self, index: usize) -> Result<usize> {
+        if let [(only, _)] = &self.held[..]
+            && *only == index
+        {
+            return Ok(0);
+        }
+        match self.held.binary_search_by_key(&index, |(shard, _)| *shard) {
+            Ok(at) => Ok(at),
+            Err(at) => {
+                let shard = &self.engine.shards[index];
+                let guard = if at == self.held.len() {
+                    shard.lock()
+                } else if let Some(guard) = shard.try_lock() {
+                    guard
+                } else {
+                    self.pending = Some(Pending::Locks);
+                    return Err(Error::Restart);
+                };
+                self.held.insert(at, (index, guard));
+                Ok(at)
+            }
+        }
+    }
+
+    fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {
+        let probe = self.engine.hashers.probe(key);
+        let held = self.hold(self.engine.shard_of(probe.placement))?;
+        Ok((held, probe))
+    }
+
+    /// A locked shard, by number.
+    pub(crate) fn shard(&mut self, index: usize) -> Result<&mut Shard> {
+        let held = self.hold(index)?;
+        Ok(&mut self.held[held].1)
+    }
+
+    /// Why the work must start over, if it must.
+    pub(crate) fn take_pending(&mut self) -> Option<Pending> {
+        self.pending.take()
+    }
+    // --- reading
+
+    /// The key if it exists; its value may be cold.
+    pub(crate) fn entry(&mut self, key: &[u8]) -> Result<Option<&Entry>> {
+        let now = self.now;
+        let (held, probe) = self.place(key)?;
+        Ok(self.held[held].1.live(probe, key, now))
+    }
+
+    /// Whether the key exists; counts a hit or a miss.
+    pub(crate) fn exists(&mut self, key: &[u8]) -> Result<bool> {
+        let now = self.now;
+        let (held, probe) = self.place(key)?;
+        let shard = &mut self.held[held].1;
+        let found = shard.live(probe, key, now).is_some();
+        if found {
+            shard.stats.hits += 1;
+        } else {
+            shard.stats.misses += 1;
+        }
+        Ok(found)
+    }
+
+    /// The type of the key's value.
+    pub(crate) fn kind(&mut self, key: &[u8]) -> Result<Option<Kind>> {
+        Ok(self.entry(key)?.map(|entry| entry.slot.object.kind()))
+    }
+
+    /// The value, read from the log if it is cold.
+    pub(crate) fn object(&mut self, key: &[u8]) -> Result<Option<&Object>> {
+        let now = self.now;
+        match self.resolve(key, false)? {
+            None => Ok(None),
+            Some(Place::Loaded(at)) => Ok(Some(&self.loaded[at].object)),
+            Some(Place::Hot { held, probe }) => Ok(self.held[held]
+                .1
+                .live(probe, key, now)
+                .map(|entry| &entry.slot.object)),
+        }
+    }
+
+    /// The hash at `key`.
+    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<&Hash>> {
+        self.expect_kind(key, Kind::Hash)?;
+        match self.object(key)? {
+            None => Ok(None),
+            Some(Object::Hash(hash)) => Ok(Some(hash)),
+            Some(_) => Err(Error::WrongType),
+        }
+    }
+
+    /// The sorted set at `key`.
+    pub(crate) fn zset(&mut self, key: &[u8]) -> Result<Option<&Zset>> {
+        self.expect_kind(key, Kind::Zset)?;
+        match self.object(key)? {
+            None => Ok(None),
+            Some(Object::Zset(zset)) => Ok(Some(zset)),
+            Some(_) => Err(Error::WrongType),
+        }
+    }
+
+    /// Refuses a key of another type without reading its value.
+    pub(crate) fn expect_kind(&mut self, key: &[u8], kind: Kind) -> Result<()> {
+        match self.kind(key)? {
+            Some(found) if found != kind => Err(Error::WrongType),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for all cold strings among `keys` at once, so that a command over many keys starts over once.
+    pub(crate) fn prefetch_strings(&mut self, keys: &[&[u8]]) -> Result<()> {
+        let mut wanted = Vec::new();
+        for key in keys {
+            let known = |loaded: &Loaded, entry: &Entry| {
+                *loaded.key == **key && entry.slot.home.is_chain(&loaded.chain)
+            };
+            let now = self.now;
+            let (held, probe) = self.place(key)?;
+            if let Some(entry) = self.held[held].1.live(probe, key, now)
+                && matches!(
+                    entry.slot.object,
+                    Object::Cold {
+                        kind: Kind::String,
+                        ..
+                    }
+                )
+                && !self.loaded.iter().any(|loaded| known(loaded, entry))
+            {
+                wanted.push(cold_ref(entry));
+            }
+        }
+        if wanted.is_empty() || self.impatient {
+            return Ok(());
+        }
+        self.pending = Some(Pending::Cold(wanted));
+        Err(Error::Restart)
+    }
+
+    /// Finds a key's value and brings it into memory where it is used twice or `install` asks for it.
+    fn resolve(&mut self, key: &[u8], install: bool) -> Result<Option<Place>> {
+        let now = self.now;
+        let (held, probe) = self.place(key)?;
+        let shard = &mut *self.held[held].1;
+        let Some(entry) = shard.live_mut(probe, key, now) else {
+            shard.stats.misses += 1;
+            return Ok(None);
+        };
+        let Object::Cold { kind, len } = entry.slot.object else {
+            entry.slot.warm();
+            shard.stats.hits += 1;
+            return Ok(Some(Place::Hot { held, probe }));
+        };
+        let known =
+            |loaded: &Loaded| *loaded.key == *key && entry.slot.home.is_chain(&loaded.chain);
+        let at = match self.loaded.iter().position(known) {
+            Some(at) => at,
+            None if self.impatient => {
+                let wanted = cold_ref(entry);
+                let object = self.engine.read_cold(&wanted)?;
+                self.loaded.push(Loaded {
+                    key: wanted.key,
+                    chain: wanted.chain,
+                    object,
+                });
+                self.loaded.len() - 1
+            }
+            None => {
+                self.pending = Some(Pending::Cold(vec![cold_ref(entry)]));
+                return Err(Error::Restart);
+            }
+        };
+        debug_assert_eq!(self.loaded[at].object.kind(), kind);
+        let seen_before = entry.slot.warm() > 0;
+        if !install && !seen_before && len as usize >= DEMOTE_BYTES_MIN {
+            shard.stats.hits += 1;
+            return Ok(Some(Place::Loaded(at)));
+        }
+        entry.slot.object = self.loaded.swap_remove(at).object;
+        shard.stats.hits += 1;
+        shard.stats.promoted += 1;
+        shard.recount(probe, key);
+        Ok(Some(Place::Hot { held, probe }))
+    }
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        if !self.touched.is_empty() || self.flushed.is_some() {
+            self.rollback();
+        }
+        for (_, shard) in &mut self.held {
+            self.engine.report_used(shard);
+        }
+    }
+}
+
+fn cold_ref(entry: &Entry) -> ColdRef {
+    ColdRef {
+        key: entry.key.clone(),
+        kind: entry.slot.object.kind(),
+        chain: entry.slot.home.chain(),
+    }
+}
+
+fn position(held: &[(usize, MutexGuard<'_, Shard>)], shard: usize) -> usize {
+    held.binary_search_by_key(&shard, |(index, _)| *index)
+        .expect("a touched shard stays locked")
+}
