@@ -2,6 +2,7 @@
 
 #[cfg(feature = "peers-flow")]
 pub mod duroxide;
+pub mod upflow;
 
 use crate::Result;
 

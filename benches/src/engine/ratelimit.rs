@@ -2,6 +2,7 @@
 
 #[cfg(feature = "peers-ratelimit")]
 pub mod governor;
+pub mod upratelimit;
 
 /// A limiter in memory, with a limit that the workload never reaches.
 pub trait RateLimiter: Sync {

@@ -1,6 +1,8 @@
 //! The rows of the scoreboard, family by family.
 
+pub mod flow;
 pub mod kv;
+pub mod ratelimit;
 pub mod store;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +15,12 @@ use crate::report::{Better, Goal, Row};
 pub type Family = (&'static str, fn(&mut Bench) -> Result<()>);
 
 /// All families in the order they are measured in.
-pub const FAMILIES: &[Family] = &[("store", store::run), ("kv", kv::run)];
+pub const FAMILIES: &[Family] = &[
+    ("store", store::run),
+    ("kv", kv::run),
+    ("flow", flow::run),
+    ("ratelimit", ratelimit::run),
+];
 
 /// A measuring run: where, how much, and the rows so far.
 #[derive(Debug)]

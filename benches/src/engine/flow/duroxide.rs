@@ -12,6 +12,7 @@ use duroxide::{
     ActivityContext, Client, OrchestrationContext, OrchestrationRegistry, OrchestrationStatus,
 };
 use tokio::runtime::Runtime;
+use tracing::subscriber::NoSubscriber;
 
 use super::FlowEngine;
 use crate::Result;
@@ -45,6 +46,8 @@ impl Duroxide {
             .worker_threads(2)
             .enable_all()
             .build()?;
+        // Its dispatchers warn of every moment in which SQLite was locked. The first subscriber stays, so that a second call says no.
+        let _already_silent = tracing::subscriber::set_global_default(NoSubscriber::default());
         std::fs::File::create(path)?;
         let url = format!("sqlite:{}", path.display());
         let store = Arc::new(runtime.block_on(SqliteProvider::new(&url, None))?);
@@ -87,7 +90,7 @@ impl FlowEngine for Duroxide {
                     .await?;
             }
             for id in &ids {
-                let limit = Duration::from_secs(300);
+                let limit = Duration::from_mins(5);
                 match self.client.wait_for_orchestration(id, limit).await? {
                     OrchestrationStatus::Completed { output, .. }
                         if output == steps.to_string() => {}

@@ -15,7 +15,7 @@ const JOB: &str = "bench";
 /// The queue with a worker that only counts.
 pub struct Effectum {
     runtime: Runtime,
-    queue: Queue,
+    queue: Option<Queue>,
     handled: Arc<Semaphore>,
 }
 
@@ -40,9 +40,23 @@ impl Effectum {
         let queue = runtime.block_on(Queue::new(path))?;
         Ok(Self {
             runtime,
-            queue,
+            queue: Some(queue),
             handled: Arc::new(Semaphore::new(0)),
         })
+    }
+}
+
+impl Effectum {
+    fn queue(&self) -> Result<&Queue> {
+        Ok(self.queue.as_ref().ok_or("the queue is closed")?)
+    }
+}
+
+impl Drop for Effectum {
+    fn drop(&mut self) {
+        // Dropping a queue and its connections spawns tasks: the runtime must still be there, and be the current one.
+        let _inside = self.runtime.enter();
+        self.queue = None;
     }
 }
 
@@ -53,14 +67,15 @@ impl QueueEngine for Effectum {
 
     fn publish(&self, body: &[u8]) -> Result<()> {
         let job = Job::builder(JOB).payload(body.to_vec()).build();
-        self.runtime.block_on(self.queue.add_job(job))?;
+        self.runtime.block_on(self.queue()?.add_job(job))?;
         Ok(())
     }
 
     fn consume(&self, count_of_jobs: u64) -> Result<()> {
+        let queue = self.queue()?;
         let runner = JobRunner::builder(JOB, count).build();
         self.runtime.block_on(async {
-            let worker = Worker::builder(&self.queue, self.handled.clone())
+            let worker = Worker::builder(queue, self.handled.clone())
                 .max_concurrency(64)
                 .jobs([runner])
                 .build()
