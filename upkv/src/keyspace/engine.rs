@@ -62,7 +62,7 @@ pub(crate) enum Keys<'k> {
 
 impl Engine {
     pub(crate) fn new(mount: Mount, options: &DbOptions) -> Self {
-        let hashers = Arc::new(Hashers::new(mount.hash_seed()));
+        let hashers = Arc::new(Hashers::new(mount.hash_seed(), || mount.random()));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = options.shards.unwrap_or_else(|| (32 * cores).max(16));
         let count = count.clamp(1, 4_096).next_power_of_two();

@@ -33,7 +33,7 @@ impl<T: Keyed> Keyed for Box<T> {
     }
 }
 
-/// The two hash functions of a database: one stable per store, one random per process.
+/// The two hash functions of a database: one stable per store, one drawn anew at each opening.
 pub(crate) struct Hashers {
     placement: RapidSecrets,
     random: RandomState,
@@ -56,12 +56,22 @@ pub(crate) struct Probe {
 }
 
 impl Hashers {
-    /// `seed` must be the persisted seed of the store: it decides the order of scans.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// `seed` must be the persisted seed of the store: it decides the order of scans. `random` comes from the
+    /// store's source, which a simulation seeds.
+    pub(crate) fn new(seed: u64, mut random: impl FnMut() -> u64) -> Self {
         Self {
             placement: RapidSecrets::seed(seed),
-            random: RandomState::new(),
+            random: RandomState::with_seeds(random(), random(), random(), random()),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let mut next = 0;
+        Self::new(7, || {
+            next += 1;
+            next
+        })
     }
 
     /// Both hashes of `key`.
@@ -365,7 +375,7 @@ mod tests {
     }
 
     fn table(skip: u32) -> Table<String> {
-        Table::new(Arc::new(Hashers::new(7)), skip)
+        Table::new(Arc::new(Hashers::for_tests()), skip)
     }
 
     fn scan_all(table: &Table<String>, count: usize) -> Vec<String> {

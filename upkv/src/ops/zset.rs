@@ -353,7 +353,7 @@ mod tests {
     use crate::keyspace::table::Hashers;
 
     fn letters() -> Zset {
-        let mut zset = Zset::new(Arc::new(Hashers::new(1)));
+        let mut zset = Zset::new(Arc::new(Hashers::for_tests()));
         for (score, member) in [(1.0, "a"), (2.0, "b"), (3.0, "c"), (4.0, "d")] {
             zset.set(member.as_bytes(), score);
         }

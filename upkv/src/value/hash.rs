@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     fn empty() -> Hash {
-        Hash::new(Arc::new(Hashers::new(3)))
+        Hash::new(Arc::new(Hashers::for_tests()))
     }
 
     fn content(hash: &Hash) -> BTreeMap<Vec<u8>, Vec<u8>> {

@@ -375,7 +375,7 @@ mod tests {
     use super::*;
 
     fn empty() -> Zset {
-        Zset::new(Arc::new(Hashers::new(3)))
+        Zset::new(Arc::new(Hashers::for_tests()))
     }
 
     fn content(zset: &Zset) -> Vec<(f64, Vec<u8>)> {

@@ -4,14 +4,15 @@
 //! change of length, a change of names. Invariant: an image holds everything that was synced, and of the rest exactly the units
 //! that were chosen, applied in their order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::sim::{Base, Operation};
+use super::state::State;
 use crate::storage::clock::Random;
-use crate::storage::vfs::{MemVfs, Vfs};
+use crate::storage::vfs::MemVfs;
 
 const SECTOR: u64 = 512;
 /// Up to this many units, every subset is tried.
@@ -370,105 +371,12 @@ fn sectors(operation: usize, offset: u64, len: usize) -> impl Iterator<Item = Un
     })
 }
 
-/// A disk under construction.
-struct State {
-    names: BTreeMap<PathBuf, u64>,
-    files: BTreeMap<u64, FileState>,
-    dirs: BTreeSet<PathBuf>,
-}
-
-#[derive(Default)]
-struct FileState {
-    /// May be longer or shorter than the file: data and length persist apart.
-    bytes: Vec<u8>,
-    len: usize,
-}
-
-impl State {
-    fn new(base: &Base) -> Self {
-        let mut state = Self {
-            names: BTreeMap::new(),
-            files: BTreeMap::new(),
-            dirs: BTreeSet::new(),
-        };
-        state.dirs.extend(base.dirs.iter().cloned());
-        for (path, (inode, bytes)) in &base.files {
-            state.names.insert(path.clone(), *inode);
-            state.files.insert(
-                *inode,
-                FileState {
-                    len: bytes.len(),
-                    bytes: bytes.clone(),
-                },
-            );
-        }
-        state
-    }
-
-    fn apply(&mut self, operation: &Operation) {
-        match operation {
-            Operation::Name {
-                path,
-                inode,
-                removed,
-            } => {
-                if let Some(removed) = removed {
-                    self.names.remove(removed);
-                }
-                self.names.insert(path.clone(), *inode);
-            }
-            Operation::Unlink { path } => {
-                self.names.remove(path);
-            }
-            Operation::CreateDir { dir } => {
-                self.dirs.insert(dir.clone());
-            }
-            Operation::Write {
-                inode,
-                offset,
-                bytes,
-            } => self.write(*inode, *offset, bytes),
-            Operation::Length { inode, from, to } => {
-                let file = self.files.entry(*inode).or_default();
-                file.len = usize::try_from(*to).expect("lengths in memory fit");
-                if to < from {
-                    file.bytes.truncate(file.len);
-                }
-            }
-            Operation::SyncData { .. } | Operation::SyncDir { .. } => {}
-        }
-    }
-
-    fn write(&mut self, inode: u64, offset: u64, bytes: &[u8]) {
-        let file = self.files.entry(inode).or_default();
-        let start = usize::try_from(offset).expect("offsets in memory fit");
-        let end = start + bytes.len();
-        if file.bytes.len() < end {
-            file.bytes.resize(end, 0);
-        }
-        file.bytes[start..end].copy_from_slice(bytes);
-    }
-
-    fn into_disk(mut self) -> MemVfs {
-        let disk = MemVfs::new();
-        for dir in &self.dirs {
-            disk.create_dir(dir).expect("no file is in the way");
-        }
-        for (path, inode) in &self.names {
-            let content = self.files.entry(*inode).or_default();
-            let mut bytes = content.bytes.clone();
-            bytes.resize(content.len, 0);
-            disk.put(path, bytes);
-        }
-        disk
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sim::SimVfs;
     use super::*;
     use crate::storage::vfs::OpenHow;
+    use crate::storage::vfs::Vfs;
     use std::io::IoSlice;
 
     fn read(image: &Image, path: &str) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@
 mod faulty;
 mod image;
 mod sim;
+mod state;
 
 pub use faulty::{Fault, FaultyVfs, OpKind, Plan};
 pub use image::{CrashPoint, Image};

@@ -171,12 +171,18 @@ impl Log {
                 one = [IoSlice::new(chunk.as_slice())];
                 &one
             } else {
-                many = chunks.iter().map(|c| IoSlice::new(c.as_slice())).collect::<Vec<_>>();
+                many = chunks
+                    .iter()
+                    .map(|c| IoSlice::new(c.as_slice()))
+                    .collect::<Vec<_>>();
                 &many
             };
             let written = segment.file.write_at(offset, slices);
             written.map_err(|e| self.fail(Error::io("write", &segment.path, e)))?;
-            offset += chunks.iter().map(|c| c.as_slice().len() as u64).sum::<u64>();
+            offset += chunks
+                .iter()
+                .map(|c| c.as_slice().len() as u64)
+                .sum::<u64>();
             Counters::add(&self.counters.writes, 1);
         }
         writer.end = writer.end.max(offset);

@@ -1,7 +1,6 @@
 //! Files in memory: the disk of a store without one, and the base of the simulated disk.
 //!
-//! Invariant: a range handed out by `map` never changes. Mapping freezes the content without a copy; a later write behind the
-//! mapped range moves to a copy, a write into it is refused.
+//! Invariant: every name leads to one inode, and an inode lives as long as a name, an open file or a map of it.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +8,10 @@ use std::io::{self, IoSlice};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::inode::Inode;
 use super::{DirId, Entry, OpenHow, Vfs, VfsFile};
 use crate::storage::mapped::Map;
-use crate::storage::sync::{AtomicU64, Mutex, Ordering, RwLock};
+use crate::storage::sync::{AtomicU64, Mutex, Ordering};
 
 /// A disk in memory. Clones share it; two values made by [`new`](Self::new) share nothing.
 ///
@@ -45,41 +43,6 @@ struct Names {
     dirs: BTreeMap<PathBuf, u64>,
     locked: BTreeSet<PathBuf>,
     last_inode: u64,
-}
-
-/// Content of one file, whatever its names.
-#[derive(Debug)]
-pub(crate) struct Inode {
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) number: u64,
-    content: RwLock<Content>,
-}
-
-#[derive(Debug)]
-struct Content {
-    bytes: Storage,
-    /// Bytes from the start that the longest map shows, as long as there is one.
-    mapped: usize,
-    /// Every map holds a clone.
-    shown_by: Arc<()>,
-}
-
-#[derive(Debug)]
-enum Storage {
-    Open(Vec<u8>),
-    Frozen(Bytes),
-}
-
-/// What a map holds: the bytes, and the sign that they are mapped.
-struct Shown {
-    bytes: Bytes,
-    _shown_by: Arc<()>,
-}
-
-impl AsRef<[u8]> for Shown {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 /// An open file of a [`MemVfs`].
@@ -193,7 +156,7 @@ impl MemVfs {
         }
         names.files.remove(&path);
         let inode = names.create(path).expect("its directory exists");
-        inode.content.write().bytes = Storage::Open(content);
+        inode.replace(content);
     }
 }
 
@@ -236,16 +199,7 @@ impl Names {
         if self.dirs.contains_key(&path) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let content = Content {
-            bytes: Storage::Open(Vec::new()),
-            mapped: 0,
-            shown_by: Arc::new(()),
-        };
-        let inode = Arc::new(Inode {
-            #[cfg(any(test, feature = "test-util"))]
-            number: self.next_inode(),
-            content: RwLock::new(content),
-        });
+        let inode = Arc::new(Inode::new(self.next_inode()));
         self.files.insert(path, Arc::clone(&inode));
         Ok(inode)
     }
@@ -394,132 +348,6 @@ impl MemVfs {
     fn device(&self) -> u64 {
         // Device numbers of real disks use the low bits.
         (1 << 63) | self.shared.id
-    }
-}
-
-impl Inode {
-    pub(crate) fn len(&self) -> u64 {
-        self.content.read().as_slice().len() as u64
-    }
-
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) fn to_vec(&self) -> Vec<u8> {
-        self.content.read().as_slice().to_vec()
-    }
-
-    /// Bytes from the start that a map shows now, and that nobody may write.
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) fn mapped(&self) -> u64 {
-        self.content.read().shown() as u64
-    }
-
-    pub(crate) fn write(&self, off: u64, bytes: &[u8]) -> io::Result<()> {
-        let (start, end) = range(off, bytes.len())?;
-        let mut content = self.content.write();
-        if start < content.shown() && !bytes.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "write into a mapped range",
-            ));
-        }
-        let open = content.open();
-        if open.len() < end {
-            open.resize(end, 0);
-        }
-        open[start..end].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    pub(crate) fn read(&self, off: u64, out: &mut [u8]) -> usize {
-        let content = self.content.read();
-        let rest = usize::try_from(off)
-            .ok()
-            .and_then(|at| content.as_slice().get(at..));
-        let rest = rest.unwrap_or_default();
-        let n = rest.len().min(out.len());
-        out[..n].copy_from_slice(&rest[..n]);
-        n
-    }
-
-    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
-        let (len, _) = range(len, 0)?;
-        let mut content = self.content.write();
-        if len < content.shown() {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "cut into a mapped range",
-            ));
-        }
-        if content.as_slice().is_empty() {
-            // A fresh vector of zeros takes no memory until it is written; growing one writes all of it.
-            content.bytes = Storage::Open(vec![0; len]);
-        } else {
-            content.open().resize(len, 0);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn map(&self, len: usize) -> io::Result<Map> {
-        let mut content = self.content.write();
-        if content.as_slice().len() < len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        content.mapped = content.shown().max(len);
-        let bytes = content.freeze().slice(..len);
-        let shown_by = Arc::clone(&content.shown_by);
-        Ok(Map::of_bytes(Bytes::from_owner(Shown {
-            bytes,
-            _shown_by: shown_by,
-        })))
-    }
-}
-
-fn range(off: u64, len: usize) -> io::Result<(usize, usize)> {
-    usize::try_from(off)
-        .ok()
-        .and_then(|start| Some((start, start.checked_add(len)?)))
-        .filter(|(_, end)| *end <= isize::MAX.cast_unsigned())
-        .ok_or_else(|| io::ErrorKind::FileTooLarge.into())
-}
-
-impl Content {
-    /// Bytes from the start that some map shows now.
-    fn shown(&self) -> usize {
-        if Arc::strong_count(&self.shown_by) > 1 {
-            self.mapped
-        } else {
-            0
-        }
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        match &self.bytes {
-            Storage::Open(bytes) => bytes,
-            Storage::Frozen(bytes) => bytes,
-        }
-    }
-
-    fn open(&mut self) -> &mut Vec<u8> {
-        if let Storage::Frozen(bytes) = &mut self.bytes {
-            // Copies unless no map shares the bytes any more.
-            self.bytes = Storage::Open(Vec::from(std::mem::take(bytes)));
-        }
-        match &mut self.bytes {
-            Storage::Open(bytes) => bytes,
-            Storage::Frozen(_) => unreachable!("thawed above"),
-        }
-    }
-
-    fn freeze(&mut self) -> &Bytes {
-        if let Storage::Open(bytes) = &mut self.bytes {
-            let mut bytes = std::mem::take(bytes);
-            bytes.shrink_to_fit();
-            self.bytes = Storage::Frozen(Bytes::from(bytes));
-        }
-        match &self.bytes {
-            Storage::Frozen(bytes) => bytes,
-            Storage::Open(_) => unreachable!("frozen above"),
-        }
     }
 }
 

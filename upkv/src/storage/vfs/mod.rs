@@ -4,6 +4,7 @@
 //! failing disks for tests stand behind the feature `test-util`. Dispatch is dynamic, once per system call, never per read of a
 //! mapped range.
 
+mod inode;
 pub(crate) mod mem;
 mod os;
 
