@@ -1,21 +1,15 @@
-//! Verifying a whole store, and saving what is valid of a damaged one.
+//! Verifying a whole store.
 //!
-//! Invariant: `check` changes nothing; `salvage` never writes to its source, and never takes bytes for a frame that were not one at
-//! this very place, because checksums are salted with segment and offset.
+//! Invariant: nothing is changed, and no bytes are taken for a frame that were not one at this very place, because checksums are
+//! salted with segment and offset.
 
-use std::io::IoSlice;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::checkpoint::{Checkpoint, path_of as checkpoint_path};
-use super::clock::Random;
+use super::checkpoint::Checkpoint;
 use super::error::{Error, Result};
-use super::format::{ALIGN, FrameHeader, PAGE, SEGMENT_HEADER, SegmentHeader, verified_frame};
-use super::log::recover::copy_frame;
-use super::log::{id_of, path_of};
+use super::format::{ALIGN, FrameHeader, SEGMENT_HEADER, verified_frame};
 use super::manifest::Manifest;
 use super::store::Store;
-use super::vfs::{OpenHow, Vfs};
 
 /// What [`Store::check`] read and found.
 #[derive(Debug, Default)]
@@ -116,14 +110,15 @@ impl CheckReport {
     }
 }
 
-enum Found {
+/// What [`walk`] comes across.
+pub(super) enum Found {
     Frame(u32, FrameHeader),
     /// Bytes from..to that are neither frames nor zeros.
     Damage(u64, u64),
 }
 
 /// Visits all frames from `from` on, skipping over what is not one.
-fn walk(bytes: &[u8], salt: u64, from: u64, mut visit: impl FnMut(Found)) {
+pub(super) fn walk(bytes: &[u8], salt: u64, from: u64, mut visit: impl FnMut(Found)) {
     let mut at = from;
     let mut damage = None;
     while let Some(offset) = u32::try_from(at)
@@ -148,233 +143,6 @@ fn walk(bytes: &[u8], salt: u64, from: u64, mut visit: impl FnMut(Found)) {
     if let Some(from) = damage {
         visit(Found::Damage(from, at.min(bytes.len() as u64)));
     }
-}
-
-/// What [`salvage`] saved and lost.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct SalvageReport {
-    /// Segments copied as they are, damaged records included: reading those answers `Corrupt`, all others are served.
-    pub segments_copied: u64,
-    /// Commits after the first damage in the replayed part that were saved.
-    pub frames_saved: u64,
-    /// Damaged stretches: file, first byte, byte after the last.
-    pub lost: Vec<(PathBuf, u64, u64)>,
-    /// Whether a checkpoint was usable. Without one, keys deleted long ago may come back.
-    pub checkpoint_used: bool,
-}
-
-/// Copies what is valid of the store in `from` to a new store in `to`, which must not exist or be empty. `from` is only read, and must
-/// not be open.
-///
-/// # Errors
-///
-/// `Misuse` if `to` holds something; `Corrupt` if the manifest is unreadable, since nothing can be told apart without it; I/O
-/// errors.
-pub fn salvage(vfs: &Arc<dyn Vfs>, from: &Path, to: &Path) -> Result<SalvageReport> {
-    let manifest = Manifest::load(vfs, from)?
-        .ok_or_else(|| Error::corrupt(from.join("MANIFEST"), 0, "the file is missing"))?;
-    for sub in [to.to_path_buf(), to.join("seg"), to.join("ckp")] {
-        vfs.create_dir(&sub)
-            .map_err(|e| Error::io("create", &sub, e))?;
-        let entries = vfs.list(&sub).map_err(|e| Error::io("list", &sub, e))?;
-        if let Some(entry) = entries.iter().find(|e| e.name != "seg" && e.name != "ckp") {
-            return Err(Error::misuse(format!("the target holds {:?}", entry.name)));
-        }
-    }
-    let mut report = SalvageReport::default();
-    let base = manifest
-        .checkpoints
-        .iter()
-        .rev()
-        .find_map(|id| Checkpoint::load(vfs, from, *id, manifest.uuid).ok());
-    report.checkpoint_used = base.is_some();
-    let segments = readable_segments(vfs, from, &manifest, &mut report)?;
-    let (first, start, seq) = match &base {
-        Some(base) => (base.from.segment, base.from.offset, base.from.seq),
-        None => (segments.first().map_or(0, |s| s.0.id), SEGMENT_HEADER, 1),
-    };
-    let whole = segments
-        .first()
-        .is_some_and(|(header, _)| header.first_seq == 1);
-    let mut tail = Tail {
-        next_seq: seq,
-        body: Vec::new(),
-        salt: Random::from_os().next_u64(),
-        broken: base.is_none() && !whole,
-    };
-    let mut next_id = first;
-    for (header, bytes) in &segments {
-        let path = path_of(from, header.id);
-        let mut keep = bytes.len() as u64;
-        if header.id < first {
-            note_damage(&path, bytes, header.salt, SEGMENT_HEADER, &mut report);
-        } else {
-            let at = if header.id == first {
-                start
-            } else {
-                SEGMENT_HEADER
-            };
-            note_damage(
-                &path,
-                &bytes[..usize::try_from(at).unwrap_or(0).min(bytes.len())],
-                header.salt,
-                SEGMENT_HEADER,
-                &mut report,
-            );
-            keep = tail.take(&path, header, bytes, at, &mut report);
-        }
-        if header.id < first || keep > SEGMENT_HEADER {
-            let keep = usize::try_from(keep)
-                .unwrap_or(bytes.len())
-                .min(bytes.len());
-            write_new(vfs, &path_of(to, header.id), &[&bytes[..keep]])?;
-            report.segments_copied += 1;
-            next_id = next_id.max(header.id + 1);
-        }
-    }
-    if !tail.body.is_empty() {
-        let header = SegmentHeader {
-            uuid: manifest.uuid,
-            id: next_id,
-            salt: tail.salt,
-            first_seq: tail.first_seq(report.frames_saved),
-            incarnation: manifest.incarnation,
-            capacity: (SEGMENT_HEADER + tail.body.len() as u64).max(PAGE),
-        };
-        write_new(
-            vfs,
-            &path_of(to, header.id),
-            &[&header.encode(), &tail.body],
-        )?;
-    }
-    let mut saved = manifest;
-    saved.clean_seq = None;
-    saved.checkpoints.clear();
-    if let Some(base) = &base {
-        let file = checkpoint_path(from, base.id);
-        let bytes = read_all(vfs, &file)?;
-        write_new(vfs, &checkpoint_path(to, base.id), &[&bytes])?;
-        saved.checkpoints.push(base.id);
-    }
-    for sub in [to.join("seg"), to.join("ckp")] {
-        vfs.sync_dir(&sub).map_err(|e| Error::io("sync", &sub, e))?;
-    }
-    saved.save(vfs, to)?;
-    Ok(report)
-}
-
-/// The part of the log that is replayed: frames in order up to the first damage stay in place, those after it are numbered anew.
-struct Tail {
-    next_seq: u64,
-    body: Vec<u8>,
-    salt: u64,
-    /// Past the first damage, or no checkpoint says where replay starts.
-    broken: bool,
-}
-
-impl Tail {
-    fn first_seq(&self, saved: u64) -> u64 {
-        self.next_seq - saved
-    }
-
-    /// Takes in one segment; returns how much of it stays in place.
-    fn take(
-        &mut self,
-        path: &Path,
-        header: &SegmentHeader,
-        bytes: &[u8],
-        at: u64,
-        report: &mut SalvageReport,
-    ) -> u64 {
-        let mut keep = at;
-        walk(bytes, header.salt, at, |found| match found {
-            Found::Frame(offset, frame) if !self.broken && frame.seq == self.next_seq => {
-                keep = u64::from(offset) + u64::from(frame.len);
-                self.next_seq += 1;
-            }
-            Found::Frame(_, frame) if !self.broken && frame.seq < self.next_seq => {}
-            Found::Frame(offset, frame) => {
-                self.broken = true;
-                copy_frame(
-                    bytes,
-                    header.salt,
-                    offset,
-                    &frame,
-                    self.next_seq,
-                    0,
-                    self.salt,
-                    &mut self.body,
-                );
-                self.next_seq += 1;
-                report.frames_saved += 1;
-            }
-            Found::Damage(from, to) => {
-                self.broken = true;
-                report.lost.push((path.to_path_buf(), from, to));
-            }
-        });
-        keep
-    }
-}
-
-fn note_damage(path: &Path, bytes: &[u8], salt: u64, from: u64, report: &mut SalvageReport) {
-    walk(bytes, salt, from, |found| {
-        if let Found::Damage(from, to) = found {
-            report.lost.push((path.to_path_buf(), from, to));
-        }
-    });
-}
-
-fn readable_segments(
-    vfs: &Arc<dyn Vfs>,
-    dir: &Path,
-    manifest: &Manifest,
-    report: &mut SalvageReport,
-) -> Result<Vec<(SegmentHeader, Vec<u8>)>> {
-    let seg = dir.join("seg");
-    let entries = vfs.list(&seg).map_err(|e| Error::io("list", &seg, e))?;
-    let mut ids: Vec<u32> = entries
-        .iter()
-        .filter_map(|entry| id_of(&entry.name))
-        .collect();
-    ids.sort_unstable();
-    let mut out = Vec::with_capacity(ids.len());
-    for id in ids {
-        let path = path_of(dir, id);
-        let bytes = read_all(vfs, &path)?;
-        match SegmentHeader::decode(&bytes) {
-            Ok(header) if header.uuid == manifest.uuid && header.id == id => {
-                out.push((header, bytes))
-            }
-            // Without its salt no frame of it can be verified.
-            _ => report.lost.push((path, 0, bytes.len() as u64)),
-        }
-    }
-    Ok(out)
-}
-
-fn read_all(vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Vec<u8>> {
-    let file = vfs
-        .open(path, OpenHow::Read)
-        .map_err(|e| Error::io("open", path, e))?;
-    let len = file.len().map_err(|e| Error::io("read", path, e))?;
-    let mut bytes = vec![0; usize::try_from(len).map_err(|_| Error::misuse("file too large"))?];
-    let read = file
-        .read_at(0, &mut bytes)
-        .map_err(|e| Error::io("read", path, e))?;
-    bytes.truncate(read);
-    Ok(bytes)
-}
-
-fn write_new(vfs: &Arc<dyn Vfs>, path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let file = vfs
-        .open(path, OpenHow::Create)
-        .map_err(|e| Error::io("create", path, e))?;
-    let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    file.write_at(0, &slices)
-        .map_err(|e| Error::io("write", path, e))?;
-    file.sync_data().map_err(|e| Error::io("sync", path, e))
 }
 
 #[cfg(test)]

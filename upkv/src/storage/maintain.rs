@@ -168,35 +168,7 @@ impl Inner {
         let id = registry.manifest.next_checkpoint;
         let mut builder = Builder::create(&log.vfs, &log.dir, id, registry.manifest.uuid, from)?;
         for engine in &registry.engines {
-            let part = registry
-                .base
-                .as_ref()
-                .and_then(|base| Some((base, base.part(engine.id)?)));
-            match (&engine.participant, part) {
-                (Some(participant), _) => {
-                    let mut out = builder.mount(engine.id);
-                    participant.checkpoint(&mut out)?;
-                    out.end()?;
-                    builder.live(&engine.live.all())?;
-                }
-                (None, Some((base, part))) => {
-                    let mut out = builder.mount(engine.id);
-                    out.begin(part.folded)?;
-                    let mut reader = base.reader(part);
-                    while reader.remaining() > 0 {
-                        out.write(reader.chunk(usize::MAX))?;
-                    }
-                    out.end()?;
-                    builder.live(&part.live)?;
-                    builder.pending(&engine.pending)?;
-                }
-                (None, None) => {
-                    let mut out = builder.mount(engine.id);
-                    out.begin(0)?;
-                    out.end()?;
-                    builder.pending(&engine.pending)?;
-                }
-            }
+            engine.checkpoint(registry.base.as_deref(), &mut builder)?;
         }
         let last = log.last_seq();
         builder.finish(&log.vfs, last)?;

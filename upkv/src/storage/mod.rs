@@ -7,6 +7,7 @@
 //! This module imports nothing from the rest of the crate and is built and tested without it.
 
 mod address;
+mod builder;
 mod check;
 mod checkpoint;
 pub mod checksum;
@@ -24,6 +25,8 @@ mod manifest;
 pub mod mapped;
 mod mount;
 mod participant;
+mod registry;
+mod salvage;
 mod stats;
 mod store;
 pub mod sync;
@@ -34,7 +37,8 @@ pub mod vfs;
 pub mod wheel;
 
 pub use address::{Address, Durability, MountId, Seq, Token};
-pub use check::{CheckReport, SalvageReport, salvage};
+pub use builder::{OpenReport, StoreBuilder};
+pub use check::CheckReport;
 pub use checkpoint::{CheckpointReader, CheckpointWriter};
 pub use clock::{Clock, ManualClock, Random, SystemClock, Timestamp};
 pub use error::{Error, ErrorKind, Result};
@@ -43,8 +47,9 @@ pub use maintain::Progress;
 pub use mapped::Map;
 pub use mount::Mount;
 pub use participant::{Budget, Participant, Record, Section};
+pub use salvage::{SalvageReport, salvage};
 pub use stats::{SegmentStats, StoreStats};
-pub use store::{MountOptions, OpenReport, Store, StoreBuilder};
+pub use store::{MountOptions, Store};
 pub use sync::Signal;
 pub use transaction::{Enlist, Staged, Transaction};
 pub use wheel::TimerId;

@@ -18,6 +18,7 @@ pub(crate) mod recover;
 pub(crate) mod scan;
 mod segment;
 mod settle;
+pub(crate) mod tail;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,9 +4,6 @@
 //! that was durable when it was written, a segment's header is written only after all commits before it were durable, and a
 //! checkpoint is named only after the log is durable up to it.
 //!
-//! After an unclean stop, commits that were written but not known to be synced are copied to a new, synced segment before anything
-//! follows them: a sync that failed before the crash may have left pages that look clean and are not on disk.
-//!
 //! Invariant: recovery may itself be cut anywhere and repeated; a segment ends where the next one's first commit begins.
 
 use std::path::Path;
@@ -14,17 +11,13 @@ use std::sync::Arc;
 
 use super::super::address::Seq;
 use super::super::checkpoint::{Checkpoint, ReplayFrom, SectionRef};
-use super::super::checksum::salt;
 use super::super::clock::Random;
 use super::super::error::{Error, ErrorKind, Result};
-use super::super::format::{
-    FRAME_HEADER, FrameHeader, HeaderError, PAGE, PAGE_LOCAL, SEGMENT_HEADER, SUPPORTED,
-    SegmentHeader, low, u32_at,
-};
-use super::super::manifest::replace;
+use super::super::format::{FrameHeader, HeaderError, SEGMENT_HEADER, SUPPORTED, SegmentHeader};
 use super::super::participant::records_of;
 use super::super::vfs::{OpenHow, Vfs, VfsFile};
-use super::scan::{End, evidence, scan};
+use super::scan::scan;
+use super::tail::Newest;
 use super::{Segment, SegmentTable, id_of, path_of};
 
 /// What recovery found.
@@ -50,10 +43,11 @@ pub(crate) struct Known<'a> {
     pub(crate) checkpoint: Option<&'a Checkpoint>,
 }
 
-struct Found {
-    header: SegmentHeader,
-    segment: Segment,
-    file_len: u64,
+/// A segment file that has a header.
+pub(super) struct Found {
+    pub(super) header: SegmentHeader,
+    pub(super) segment: Segment,
+    pub(super) file_len: u64,
 }
 
 pub(crate) fn recover(
@@ -63,25 +57,7 @@ pub(crate) fn recover(
     known: &Known<'_>,
 ) -> Result<Recovered> {
     let mut found = find(vfs, dir, known)?;
-    let first = found.first().map(|f| (f.header.id, f.header.first_seq));
-    let from = match (known.checkpoint, first) {
-        (Some(checkpoint), _) => checkpoint.from,
-        (None, None) => ReplayFrom {
-            segment: 0,
-            offset: SEGMENT_HEADER,
-            seq: 1,
-        },
-        (None, Some((id, 1))) => ReplayFrom {
-            segment: id,
-            offset: SEGMENT_HEADER,
-            seq: 1,
-        },
-        (None, Some((id, seq))) => {
-            let what =
-                format!("the log begins at commit {seq} and there is no checkpoint before it");
-            return Err(Error::corrupt(path_of(dir, id), 0, what));
-        }
-    };
+    let from = replay_from(dir, known, &found)?;
     let mut out = Recovered {
         segments: SegmentTable::default(),
         next_seq: from.seq,
@@ -96,42 +72,26 @@ pub(crate) fn recover(
         frames_rewritten: 0,
         clean: false,
     };
-    let replayed = found
-        .iter()
-        .position(|f| f.header.id >= from.segment)
-        .unwrap_or(found.len());
+    let replayed = found.partition_point(|f| f.header.id < from.segment);
     let tail = found.split_off(replayed);
     for old in found {
         old.segment.seal(old.file_len)?;
         out.segments.insert(Arc::new(old.segment));
     }
-    let evidence = known
+    let vouched = known
         .clean_seq
         .max(known.checkpoint.map(|c| c.last))
         .unwrap_or(0);
     if tail.is_empty() {
-        require(
-            from.seq > evidence,
-            || path_of(dir, from.segment),
-            0,
-            from.seq,
-        )?;
+        require(from.seq > vouched, &path_of(dir, from.segment), 0, from.seq)?;
     }
     let mut expected_id = from.segment;
     let mut tail = tail.into_iter().peekable();
     while let Some(this) = tail.next() {
-        require(
-            this.header.id == expected_id,
-            || path_of(dir, expected_id),
-            0,
-            out.next_seq,
-        )?;
-        require(
-            this.header.first_seq <= out.next_seq,
-            || this.segment.path.clone(),
-            0,
-            out.next_seq,
-        )?;
+        let in_order = this.header.id == expected_id;
+        require(in_order, &path_of(dir, expected_id), 0, out.next_seq)?;
+        let no_gap = this.header.first_seq <= out.next_seq;
+        require(no_gap, &this.segment.path, 0, out.next_seq)?;
         expected_id += 1;
         let start = if this.header.id == from.segment {
             from.offset
@@ -140,13 +100,33 @@ pub(crate) fn recover(
         };
         match tail.peek().map(|next| next.header.first_seq) {
             Some(stop) => middle(this, start, stop, &mut out)?,
-            None => last(vfs, dir, random, known, this, start, evidence, &mut out)?,
+            None => Newest::read(this, start, &out, vouched, known)?
+                .take_in(vfs, dir, random, &mut out)?,
         }
     }
     if out.next_seq == from.seq && out.segments.all().is_empty() {
         out.clean = true;
     }
     Ok(out)
+}
+
+/// Where replay starts: at the checkpoint, or at the first commit ever made.
+fn replay_from(dir: &Path, known: &Known<'_>, found: &[Found]) -> Result<ReplayFrom> {
+    if let Some(checkpoint) = known.checkpoint {
+        return Ok(checkpoint.from);
+    }
+    let (segment, seq) = found
+        .first()
+        .map_or((0, 1), |first| (first.header.id, first.header.first_seq));
+    if seq != 1 {
+        let what = format!("the log begins at commit {seq} and there is no checkpoint before it");
+        return Err(Error::corrupt(path_of(dir, segment), 0, what));
+    }
+    Ok(ReplayFrom {
+        segment,
+        offset: SEGMENT_HEADER,
+        seq,
+    })
 }
 
 /// Opens all segments that have a header, oldest first. A newest file without one was never used and is removed.
@@ -252,9 +232,8 @@ fn middle(this: Found, start: u64, stop: Seq, out: &mut Recovered) -> Result<()>
             Ok::<(), Error>(())
         },
     )?;
-    let path = || segment.path.clone();
     let whole = end.next_seq == stop && end.end <= file_len;
-    require(whole, path, end.end.min(file_len), end.next_seq)?;
+    require(whole, &segment.path, end.end.min(file_len), end.next_seq)?;
     drop(map);
     if end.end < file_len {
         // Unused space, or what a recovery had copied to the successor when it was cut before it could shorten this file.
@@ -268,259 +247,9 @@ fn middle(this: Found, start: u64, stop: Seq, out: &mut Recovered) -> Result<()>
     Ok(())
 }
 
-/// Takes in the newest segment: finds its end, judges it, and makes what it holds safe to build on.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one step of `recover`, split off for reading"
-)]
-fn last(
-    vfs: &Arc<dyn Vfs>,
-    dir: &Path,
-    random: &Random,
-    known: &Known<'_>,
-    this: Found,
-    start: u64,
-    durable: Seq,
-    out: &mut Recovered,
-) -> Result<()> {
-    let Found {
-        header,
-        segment,
-        file_len,
-    } = this;
-    let mut bytes =
-        vec![0; usize::try_from(file_len).map_err(|_| Error::misuse("segment too large"))?];
-    let read = segment
-        .file
-        .read_at(0, &mut bytes)
-        .map_err(|e| Error::io("read", &segment.path, e))?;
-    bytes.truncate(read);
-    // A checkpoint is named only after the log before it is durable.
-    require(
-        start <= bytes.len() as u64,
-        || segment.path.clone(),
-        file_len,
-        out.next_seq,
-    )?;
-    let mut synced_to = None;
-    let found = scan(
-        &bytes,
-        segment.salt,
-        start,
-        out.next_seq,
-        Seq::MAX,
-        |_, frame| {
-            synced_to = synced_to.max(Some(frame.durable));
-            Ok::<(), Error>(())
-        },
-    )?;
-    if found.how == End::Broken {
-        let vouched = evidence(&bytes, segment.salt, found.end, found.next_seq);
-        let path = || segment.path.clone();
-        require(
-            vouched.is_none_or(|d| d < found.next_seq),
-            path,
-            found.end,
-            found.next_seq,
-        )?;
-        let used = bytes
-            .iter()
-            .rposition(|b| *b != 0)
-            .map_or(0, |at| at as u64 + 1);
-        out.bytes_cut += used.saturating_sub(found.end);
-    }
-    require(
-        found.next_seq > durable,
-        || segment.path.clone(),
-        found.end,
-        found.next_seq,
-    )?;
-
-    // An empty newest segment means that commits were at least under way when the process stopped.
-    let used = found.end > SEGMENT_HEADER;
-    out.clean = used && known.clean_seq == Some(found.next_seq - 1);
-    let synced_to = if out.clean {
-        found.next_seq - 1
-    } else {
-        durable
-            .max(synced_to.unwrap_or(0))
-            .max(header.first_seq - 1)
-    };
-
-    let mut keep = start;
-    let kept = scan(
-        &bytes,
-        segment.salt,
-        start,
-        out.next_seq,
-        synced_to.saturating_add(1),
-        |offset, frame| {
-            out.visit(&bytes, segment.id, offset, frame);
-            keep = u64::from(offset) + u64::from(frame.len);
-            Ok::<(), Error>(())
-        },
-    )?;
-    out.next_seq = kept.next_seq;
-    if kept.next_seq < found.next_seq {
-        let moved = rewrite(
-            vfs,
-            dir,
-            random,
-            known,
-            &bytes,
-            &segment,
-            keep,
-            kept.next_seq,
-            found.next_seq,
-        )?;
-        let map = moved.map().expect("sealed by rewrite");
-        let all = scan(
-            map.as_slice(),
-            moved.salt,
-            SEGMENT_HEADER,
-            kept.next_seq,
-            found.next_seq,
-            |offset, frame| {
-                out.visit(map.as_slice(), moved.id, offset, frame);
-                Ok::<(), Error>(())
-            },
-        )?;
-        require(
-            all.next_seq == found.next_seq,
-            || moved.path.clone(),
-            all.end,
-            all.next_seq,
-        )?;
-        out.frames_rewritten = found.next_seq - kept.next_seq;
-        out.next_seq = found.next_seq;
-        out.next_segment = moved.id + 1;
-        out.segments.insert(Arc::new(moved));
-    }
-    if keep < file_len {
-        segment
-            .file
-            .set_len(keep)
-            .map_err(|e| Error::io("truncate", &segment.path, e))?;
-    }
-    if !out.clean {
-        segment
-            .file
-            .sync_data()
-            .map_err(|e| Error::io("sync", &segment.path, e))?;
-    }
-    segment.seal(keep)?;
-    out.segments.insert(Arc::new(segment));
-    Ok(())
-}
-
-/// Copies frames `from_seq..to_seq`, which begin at `at` of `old`, into a new segment, written aside, synced and renamed.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one step of `last`, split off for reading"
-)]
-fn rewrite(
-    vfs: &Arc<dyn Vfs>,
-    dir: &Path,
-    random: &Random,
-    known: &Known<'_>,
-    bytes: &[u8],
-    old: &Segment,
-    at: u64,
-    from_seq: Seq,
-    to_seq: Seq,
-) -> Result<Segment> {
-    let id = old.id + 1;
-    let path = path_of(dir, id);
-    let aside = path.with_extension("new");
-    let mut header = SegmentHeader {
-        uuid: known.uuid,
-        id,
-        salt: random.next_u64(),
-        first_seq: from_seq,
-        incarnation: random.next_u64(),
-        capacity: 0,
-    };
-    let mut body = Vec::new();
-    scan(bytes, old.salt, at, from_seq, to_seq, |offset, frame| {
-        // The file gets its name only once all of it is durable, so its frames may say so.
-        copy_frame(
-            bytes,
-            old.salt,
-            offset,
-            frame,
-            frame.seq,
-            to_seq - 1,
-            header.salt,
-            &mut body,
-        );
-        Ok::<(), Error>(())
-    })?;
-    header.capacity = SEGMENT_HEADER + body.len() as u64;
-    replace(
-        vfs,
-        &dir.join("seg"),
-        &path,
-        &aside,
-        &[&header.encode(), &body],
-    )?;
-    let file = vfs
-        .open(&path, OpenHow::Write)
-        .map_err(|e| Error::io("open", &path, e))?;
-    let segment = Segment::new(&header, path, file);
-    segment.seal(header.capacity)?;
-    Ok(segment)
-}
-
-/// Appends the frame at `offset` of `bytes` to `body`, which begins at the first frame's place of its segment, with new salts.
-#[expect(clippy::too_many_arguments, reason = "a leaf with plain arguments")]
-pub(crate) fn copy_frame(
-    bytes: &[u8],
-    old_salt: u64,
-    offset: u32,
-    frame: &FrameHeader,
-    seq: Seq,
-    durable: Seq,
-    new_salt: u64,
-    body: &mut Vec<u8>,
-) {
-    let place = SEGMENT_HEADER + body.len() as u64;
-    let page_end = place.next_multiple_of(PAGE);
-    let crosses = place + u64::from(frame.len) > page_end && !place.is_multiple_of(PAGE);
-    let place = if u64::from(frame.len) <= PAGE_LOCAL && crosses {
-        page_end
-    } else {
-        place
-    };
-    body.resize(
-        usize::try_from(place - SEGMENT_HEADER).expect("in memory"),
-        0,
-    );
-    let place = u32::try_from(place).expect("segments are under 4 GiB");
-    let start = offset as usize;
-    let source = &bytes[start..start + frame.len as usize];
-    let begin = body.len();
-    body.extend_from_slice(
-        &FrameHeader {
-            seq,
-            durable,
-            ..*frame
-        }
-        .encode(new_salt, place),
-    );
-    body.extend_from_slice(&source[FRAME_HEADER..]);
-    for (_, record) in records_of(source, 0, 0) {
-        let at = record.address.offset;
-        let header = begin + at as usize;
-        let crc = u32_at(body, header + 4).expect("a record header is there");
-        let plain = crc ^ salt(old_salt, offset + at, u64::from(low(frame.seq)));
-        let salted = plain ^ salt(new_salt, place + at, u64::from(low(seq)));
-        body[header + 4..header + 8].copy_from_slice(&salted.to_le_bytes());
-        body[header + 12..header + 16].copy_from_slice(&low(seq).to_le_bytes());
-    }
-}
-
 impl Recovered {
-    fn visit(&mut self, bytes: &[u8], segment: u32, offset: u32, header: &FrameHeader) {
+    /// Notes the engines that the frame at `offset` touches.
+    pub(super) fn visit(&mut self, bytes: &[u8], segment: u32, offset: u32, header: &FrameHeader) {
         self.frames += 1;
         self.frame_bytes += u64::from(header.len);
         let start = offset as usize;
@@ -547,19 +276,10 @@ impl Recovered {
 }
 
 /// The log must hold commit `seq` at this place; otherwise it is damaged there.
-fn require(
-    holds: bool,
-    file: impl FnOnce() -> std::path::PathBuf,
-    offset: u64,
-    seq: Seq,
-) -> Result<()> {
+pub(super) fn require(holds: bool, file: &Path, offset: u64, seq: Seq) -> Result<()> {
     if holds {
         return Ok(());
     }
-    let file = file();
-    Err(Error::corrupt(
-        file,
-        offset,
-        format!("commit {seq} was durable and cannot be read"),
-    ))
+    let what = format!("commit {seq} was durable and cannot be read");
+    Err(Error::corrupt(file, offset, what))
 }

@@ -178,7 +178,7 @@ impl Log {
                 &many
             };
             let written = segment.file.write_at(offset, slices);
-            written.map_err(|e| self.fail(Error::io("write", &segment.path, e)))?;
+            written.map_err(|e| self.fail(&Error::io("write", &segment.path, e)))?;
             offset += chunks
                 .iter()
                 .map(|c| c.as_slice().len() as u64)
@@ -195,7 +195,7 @@ impl Log {
         segment
             .file
             .sync_data()
-            .map_err(|e| self.fail(Error::io("sync", &segment.path, e)))
+            .map_err(|e| self.fail(&Error::io("sync", &segment.path, e)))
     }
 
     pub(super) fn mark_durable(&self, seq: Seq) {
@@ -205,8 +205,8 @@ impl Log {
 
     /// After bytes of published commits failed to reach the file, memory is ahead of the log: nothing may follow.
     #[cold]
-    fn fail(&self, error: Error) -> Error {
-        self.poison(&error);
+    fn fail(&self, error: &Error) -> Error {
+        self.poison(error);
         ErrorKind::OutcomeUnknown {
             cause: error.to_string(),
         }

@@ -29,9 +29,10 @@ pub use kill::{KillOptions, KillReport, is_killed_child, kill, kill_in};
 pub use model::{ModelOptions, ModelReport, model};
 pub use rot::{RotOptions, RotReport, rot};
 
+use super::builder::StoreBuilder;
 use super::clock::{Clock, ManualClock, Random, Timestamp};
 use super::error::{Error, ErrorKind};
-use super::store::{Store, StoreBuilder};
+use super::store::Store;
 use super::vfs::Vfs;
 
 /// An engine under test: how to open it, change it and look at it.
