@@ -71,6 +71,29 @@ impl Batch {
         }
     }
 
+    /// What an operation that needs no worker records now, if anything.
+    fn answer(&mut self, state: &State, op: &Op) {
+        match &op.request {
+            Request::Step { .. } => {}
+            Request::Sleep(wake) => {
+                let until = op.until.unwrap_or_else(|| match wake {
+                    Wake::After(span) => self.now.saturating_add(*span),
+                    Wake::At(at) => *at,
+                });
+                self.wait(state, op, until);
+            }
+            Request::Event { timeout } => {
+                if !self.receive(state, op) {
+                    let until = op.until.unwrap_or_else(|| {
+                        timeout.map_or(Timestamp::MAX, |span| self.now.saturating_add(span))
+                    });
+                    self.wait(state, op, until);
+                }
+            }
+            Request::Notify { run, data } => self.send(state, &op.id, run, data.clone()),
+        }
+    }
+
     fn receive(&mut self, state: &State, op: &Op) -> bool {
         let Some(run) = state.runs.get(&self.uid) else {
             return false;
@@ -135,47 +158,25 @@ impl Inner {
             self.commit(state, &[entry], self.mount.durability())?;
             return Ok(true);
         }
-        let now = self.mount.now();
         let mut batch = Batch {
-            now,
+            now: self.mount.now(),
             uid,
             entries: Vec::new(),
             next: BTreeMap::new(),
             claimed: Vec::new(),
             completed: false,
         };
-        let (run_id, cancel) = (Arc::clone(&run.id), Arc::clone(&run.live.cancel));
         let mut jobs = Vec::new();
         let mut steps = false;
         for (at, op) in replay.waiting() {
-            match &op.request {
-                Request::Step { .. } => {
-                    steps = true;
-                    let running = &state.runs[&uid].live.running;
-                    let due = op.retry_at.is_none_or(|at| at <= now);
-                    if due && running.iter().all(|(other, _)| other != at) {
-                        jobs.extend(job(uid, body.seed, at, op, &run_id, &cancel));
-                    }
+            if matches!(op.request, Request::Step { .. }) {
+                steps = true;
+                let due = op.retry_at.is_none_or(|at| at <= batch.now);
+                if due && run.live.running.iter().all(|(other, _)| other != at) {
+                    jobs.extend(job(uid, body.seed, at, op, &run.id, &run.live.cancel));
                 }
-                Request::Sleep(wake) => {
-                    let until = op.until.unwrap_or_else(|| match wake {
-                        Wake::After(span) => now.saturating_add(*span),
-                        Wake::At(at) => *at,
-                    });
-                    batch.wait(state, op, until);
-                }
-                Request::Event { timeout } => {
-                    if !batch.receive(state, op) {
-                        let until = op.until.unwrap_or_else(|| {
-                            timeout.map_or(Timestamp::MAX, |span| now.saturating_add(span))
-                        });
-                        batch.wait(state, op, until);
-                    }
-                }
-                Request::Notify { run, data } => {
-                    let (to, data) = (run.clone(), data.clone());
-                    batch.send(state, &op.id, &to, data);
-                }
+            } else {
+                batch.answer(state, op);
             }
         }
         drop(replay);

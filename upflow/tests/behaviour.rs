@@ -1,5 +1,6 @@
 //! Retries, timeouts, panics, cancellation, mailboxes, listing, retention: one behaviour a test.
 #![cfg(feature = "test-util")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

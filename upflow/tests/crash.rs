@@ -1,5 +1,6 @@
 //! A run that is stopped after every piece of work, or whose disk loses power at every operation, ends like one that was not.
 #![cfg(feature = "test-util")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

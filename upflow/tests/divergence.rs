@@ -1,5 +1,6 @@
 //! A body that differs from its journal is parked with what differs, before anything else happens.
 #![cfg(feature = "test-util")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -72,6 +73,7 @@ fn reason(engine: &Engine) -> Reason {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of changes")]
 fn every_change_is_reported_and_nothing_runs_after_it() {
     let cases: &[(&str, Body, &str, &str)] = &[
         (

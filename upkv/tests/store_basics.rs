@@ -36,7 +36,7 @@ impl Shelf {
     fn put(&self, key: &str, value: &[u8]) -> Result<u64> {
         let mut items = self.items.lock();
         let mut frame = self.mount.frame();
-        let head = [u8::try_from(key.len()).unwrap()];
+        let head = [u8::try_from(key.len()).expect("short keys")];
         let mut prefix = head.to_vec();
         prefix.extend_from_slice(key.as_bytes());
         let index = frame.push_shared(&self.mount, PUT, &prefix, Bytes::copy_from_slice(value));
@@ -68,7 +68,7 @@ impl Shelf {
 
     fn get(&self, key: &str) -> Option<Vec<u8>> {
         let at = *self.items.lock().get(key.as_bytes())?;
-        let body = self.mount.read(at).unwrap();
+        let body = self.mount.read(at).expect("a readable record");
         Some(body[1 + body[0] as usize..].to_vec())
     }
 
@@ -77,7 +77,7 @@ impl Shelf {
         items
             .into_iter()
             .map(|(key, at)| {
-                let body = self.mount.read(at).unwrap();
+                let body = self.mount.read(at).expect("a readable record");
                 (key, body[1 + body[0] as usize..].to_vec())
             })
             .collect()
@@ -85,7 +85,7 @@ impl Shelf {
 }
 
 fn key_of(body: &[u8]) -> &[u8] {
-    &body[1..1 + body[0] as usize]
+    &body[1..=body[0] as usize]
 }
 
 impl Participant for Shelf {
@@ -105,7 +105,7 @@ impl Participant for Shelf {
         let items = self.items.lock();
         out.begin(self.mount.last_seq())?;
         for (key, at) in &*items {
-            out.write(&[u8::try_from(key.len()).unwrap()])?;
+            out.write(&[u8::try_from(key.len()).expect("short keys")])?;
             out.write(key)?;
             for n in [at.segment, at.offset, at.len] {
                 out.write(&n.to_le_bytes())?;
@@ -120,7 +120,9 @@ impl Participant for Shelf {
             let len = input.take(1)?[0];
             let key = input.take(len as usize)?;
             let numbers = input.take(12)?;
-            let n = |i: usize| u32::from_le_bytes(numbers[4 * i..4 * i + 4].try_into().unwrap());
+            let n = |i: usize| {
+                u32::from_le_bytes(numbers[4 * i..4 * i + 4].try_into().expect("four bytes"))
+            };
             self.set(
                 &mut items,
                 &key,
@@ -172,7 +174,7 @@ fn open(dir: &std::path::Path) -> Store {
         .checkpoint_bytes(256 * 1024)
         .background(false)
         .open()
-        .unwrap()
+        .expect("the store opens")
 }
 
 #[test]
@@ -192,8 +194,10 @@ fn what_was_put_is_found_after_a_clean_close_and_after_none() {
         }
         shelf.del("k7").unwrap();
         expected.remove(&b"k7"[..]);
-        shelf.put("big", &vec![round as u8; 200_000]).unwrap();
-        expected.insert(b"big".to_vec(), vec![round as u8; 200_000]);
+        shelf
+            .put("big", &vec![round.to_le_bytes()[0]; 200_000])
+            .unwrap();
+        expected.insert(b"big".to_vec(), vec![round.to_le_bytes()[0]; 200_000]);
         assert_eq!(shelf.all(), expected);
         if round % 2 == 1 {
             store.close().unwrap();
@@ -215,13 +219,18 @@ fn what_was_put_is_found_after_a_clean_close_and_after_none() {
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
+    std::fs::create_dir_all(to).expect("a file system that works");
+    for entry in std::fs::read_dir(from).expect("a file system that works") {
+        let entry = entry.expect("a file system that works");
+        if entry
+            .file_type()
+            .expect("a file system that works")
+            .is_dir()
+        {
             copy(&entry.path(), &to.join(entry.file_name()));
         } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name()))
+                .expect("a file system that works");
         }
     }
 }

@@ -20,6 +20,7 @@ fn op_at(ordinal: u32) -> OpId {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one of each kind, in a list")]
 fn samples() -> Vec<Entry> {
     let at = Timestamp::from_millis(9);
     let error = StepError::retry_after(Duration::from_millis(5), "no");

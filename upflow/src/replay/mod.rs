@@ -304,6 +304,3 @@ impl Replay {
         mem::swap(&mut self.scope, scope);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -305,76 +305,10 @@ impl StagedFlows {
     /// The records of everything staged, or why something is refused.
     fn entries(&self, state: &State) -> storage::Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
-        let mut next_run = state.next_run;
         let mut started: Vec<(&str, u64)> = Vec::new();
         for op in &self.ops {
-            let known = |id: &str, started: &[(&str, u64)]| {
-                let new = started
-                    .iter()
-                    .find(|(other, _)| *other == id)
-                    .map(|(_, uid)| *uid);
-                let active = |uid: &u64| state.runs.get(uid).is_some_and(Run::is_active);
-                new.or_else(|| state.by_id(id).filter(active))
-            };
-            let (uid, fact) = match op {
-                StagedOp::Complete { ticket, result } => {
-                    if !state.is_running(ticket.uid, &ticket.at, ticket.attempt) {
-                        let text = format!(
-                            "{} is not wanted any more: its run was cancelled",
-                            ticket.op
-                        );
-                        return Err(storage::Error::misuse(text));
-                    }
-                    let (op, result) = (ticket.op.clone(), result.clone());
-                    (ticket.uid, Fact::StepDone { op, result })
-                }
-                StagedOp::Start {
-                    id,
-                    workflow,
-                    version,
-                    input,
-                } => {
-                    if known(id, &started).is_some() {
-                        continue;
-                    }
-                    let uid = next_run;
-                    next_run += 1;
-                    started.push((id, uid));
-                    let seed = self.inner.mount.random();
-                    let (id, workflow) = (id.clone(), workflow.clone());
-                    (
-                        uid,
-                        Fact::Start {
-                            id,
-                            workflow,
-                            version: *version,
-                            seed,
-                            input: input.clone(),
-                        },
-                    )
-                }
-                StagedOp::Notify { run, event, data } => {
-                    let Some(uid) = known(run, &started) else {
-                        return Err(Error::NoSuchRun(run.clone()).into());
-                    };
-                    if state
-                        .runs
-                        .get(&uid)
-                        .is_some_and(|run| run.mail.len() >= MAIL_MAX)
-                    {
-                        return Err(Error::WrongState(
-                            format!("{run:?} has a full mailbox").into(),
-                        )
-                        .into());
-                    }
-                    (
-                        uid,
-                        Fact::MailIn {
-                            event: event.clone(),
-                            data: data.clone(),
-                        },
-                    )
-                }
+            let Some((uid, fact)) = self.fact(op, state, &mut started)? else {
+                continue;
             };
             let mut entry = self.inner.entry(state, uid, fact);
             let earlier = entries.iter().filter(|other| other.run == uid).count();
@@ -382,6 +316,64 @@ impl StagedFlows {
             entries.push(entry);
         }
         Ok(entries)
+    }
+
+    /// What one staged operation records, and of which run. `started` are the runs that the ones before it start.
+    fn fact<'a>(
+        &self,
+        op: &'a StagedOp,
+        state: &State,
+        started: &mut Vec<(&'a str, u64)>,
+    ) -> storage::Result<Option<(u64, Fact)>> {
+        let known = |id: &str| {
+            let new = started.iter().find(|(other, _)| *other == id);
+            let active = |uid: &u64| state.runs.get(uid).is_some_and(Run::is_active);
+            new.map(|(_, uid)| *uid)
+                .or_else(|| state.by_id(id).filter(active))
+        };
+        match op {
+            StagedOp::Complete { ticket, result } => {
+                if !state.is_running(ticket.uid, &ticket.at, ticket.attempt) {
+                    let what = format!(
+                        "{} is not wanted any more: its run was cancelled",
+                        ticket.op
+                    );
+                    return Err(storage::Error::misuse(what));
+                }
+                let (op, result) = (ticket.op.clone(), result.clone());
+                Ok(Some((ticket.uid, Fact::StepDone { op, result })))
+            }
+            StagedOp::Start {
+                id,
+                workflow,
+                version,
+                input,
+            } => {
+                if known(id).is_some() {
+                    return Ok(None);
+                }
+                let uid = state.next_run + started.len() as u64;
+                started.push((id, uid));
+                let fact = Fact::Start {
+                    id: id.clone(),
+                    workflow: workflow.clone(),
+                    version: *version,
+                    seed: self.inner.mount.random(),
+                    input: input.clone(),
+                };
+                Ok(Some((uid, fact)))
+            }
+            StagedOp::Notify { run, event, data } => {
+                let uid = known(run).ok_or_else(|| Error::NoSuchRun(run.clone()))?;
+                let target = state.runs.get(&uid);
+                if target.is_some_and(|run| run.mail.len() >= MAIL_MAX) {
+                    let what = format!("{run:?} has a full mailbox");
+                    return Err(Error::WrongState(what.into()).into());
+                }
+                let (event, data) = (event.clone(), data.clone());
+                Ok(Some((uid, Fact::MailIn { event, data })))
+            }
+        }
     }
 }
 

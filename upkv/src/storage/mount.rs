@@ -77,8 +77,15 @@ impl Core {
 
     /// When the first timer is due.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
-        let next = self.next_timer.load(Ordering::Acquire);
-        (next != u64::MAX).then(|| Timestamp::from_millis(next))
+        if self.next_timer.load(Ordering::Acquire) == u64::MAX {
+            return None;
+        }
+        // The hint may be of a timer that was cancelled.
+        let wheel = self.timers.lock();
+        let next = wheel.next_deadline();
+        let hint = next.map_or(u64::MAX, Timestamp::as_millis);
+        self.next_timer.store(hint, Ordering::Release);
+        next
     }
 
     pub(crate) fn note_interval(&self, level: Durability) {

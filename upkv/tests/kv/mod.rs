@@ -54,7 +54,7 @@ fn payload(run: &Run<'_>) -> Vec<u8> {
     };
     let first = below(run, 26);
     (0..len)
-        .map(|at| b'a' + ((first + at) % 26) as u8)
+        .map(|at| b"abcdefghijklmnopqrstuvwxyz"[(first + at) % 26])
         .collect()
 }
 
