@@ -26,7 +26,7 @@
 //!
 //! # Features
 //!
-//! - `test-util`: [`TestFlow`], an engine in memory whose clock jumps to the next timer.
+//! - `test-util`: `TestFlow`, an engine in memory whose clock jumps to the next timer.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,12 @@
 //! Retries, timeouts, panics, cancellation, mailboxes, listing, retention: one behaviour a test.
 #![cfg(feature = "test-util")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::too_many_lines,
+    clippy::items_after_statements,
+    clippy::similar_names,
+    reason = "each test tells its story in one piece"
+)]
 
 mod common;
 
