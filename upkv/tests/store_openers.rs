@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ledger::{Change, Ledger};
 use upkv::storage::vfs::MemVfs;
@@ -105,6 +106,43 @@ fn a_second_opener_in_another_process_is_refused() {
         .background(false)
         .open()
         .expect("a dead holder holds nothing");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_forked_child_cannot_write_and_its_parent_goes_on() {
+    let dir = scratch("forked");
+    let store = Store::builder(&dir).background(false).open().unwrap();
+    let ledger = Ledger::mount(&store, "one").unwrap();
+    let put = |key| ledger.commit(&[Change::Set(key, vec![key; 100])], Durability::Disk);
+    put(1).unwrap();
+    let owner = std::process::id();
+    match fork::fork().unwrap() {
+        fork::Fork::Child => {
+            let refused = |result: Result<(), Error>| {
+                result.is_err_and(
+                    |error| matches!(error.kind(), ErrorKind::Forked { parent } if *parent == owner),
+                )
+            };
+            let right = refused(put(2))
+                && refused(store.checkpoint())
+                && refused(store.maintain(Duration::ZERO).map(drop))
+                && refused(store.close());
+            std::process::exit(i32::from(!right));
+        }
+        fork::Fork::Parent(child) => {
+            let status = fork::waitpid(child).unwrap();
+            assert_eq!(status, 0, "every call that writes is refused in the child");
+        }
+    }
+    put(3).unwrap();
+    let second = Store::builder(&dir).background(false).open();
+    assert_eq!(locked_by(&second.unwrap_err()), Some(owner));
+    store.close().unwrap();
+    drop((ledger, store));
+    let store = Store::builder(&dir).background(false).open().unwrap();
+    assert_eq!(store.report().last_seq, 2);
+    store.close().unwrap();
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

@@ -56,6 +56,12 @@ pub enum ErrorKind {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// The process was forked after the store was opened: the store is the parent's, the child must not write.
+    #[error("the store belongs to process {parent}, from which this one was forked")]
+    Forked {
+        /// Process id of the owner.
+        parent: u32,
+    },
     /// A write or sync failed earlier; nothing is written until the store is reopened.
     #[error("the store stopped writing after an earlier failure: {cause}")]
     Poisoned {

@@ -67,6 +67,7 @@ impl Store {
     pub fn maintain(&self, budget: Duration) -> Result<Progress> {
         let core = &self.inner.core;
         core.log.check_alive()?;
+        core.log.check_process()?;
         self.fire_timers()?;
         if core.sync_due_in() == Some(Duration::ZERO) {
             core.sync_all()?;
@@ -144,6 +145,7 @@ impl Inner {
 
     pub(crate) fn checkpoint(&self) -> Result<()> {
         self.core.log.check_alive()?;
+        self.core.log.check_process()?;
         let mut state = self.maintenance.lock();
         self.checkpoint_locked(&mut state)
     }

@@ -137,6 +137,7 @@ impl Store {
         }
         let core = &self.inner.core;
         core.log.check_alive()?;
+        core.log.check_process()?;
         let mut registry = self.inner.registry.lock();
         let at = registry.intern(&core.log, kind, name)?;
         if let Some(mounted) = registry.engines[at].participant.clone() {
@@ -273,6 +274,12 @@ impl Inner {
         let Some(lock) = self.lock.lock().take() else {
             return Ok(());
         };
+        if let Err(error) = self.core.log.check_process() {
+            // The thread runs in the parent alone, and the parent's files are not to be touched.
+            drop(self.thread.lock().take());
+            self.core.log.close();
+            return Err(error);
+        }
         self.stopping.store(true, Ordering::Release);
         self.core.wake.notify();
         let thread = self.thread.lock().take();

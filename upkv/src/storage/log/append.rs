@@ -126,6 +126,7 @@ impl Log {
         if head.place(need).is_some() {
             return Ok(());
         }
+        self.check_process()?;
         self.new_segment(&mut writer, &mut head, need, freeing)
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct Log {
     written: AtomicU64,
     durable: AtomicU64,
     failure: OnceLock<String>,
+    /// The process that opened the log.
+    owner: u32,
     closed: std::sync::atomic::AtomicBool,
     pub(crate) counters: Counters,
 }
@@ -189,6 +191,7 @@ impl Log {
             written: AtomicU64::new(last),
             durable: AtomicU64::new(last),
             failure: OnceLock::new(),
+            owner: std::process::id(),
             closed: std::sync::atomic::AtomicBool::new(false),
             counters: Counters::default(),
         }
@@ -229,6 +232,14 @@ impl Log {
             return Err(ErrorKind::Closed.into());
         }
         Ok(())
+    }
+
+    /// A forked child shares the file offsets and the lock of its parent: it must not write.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.owner {
+            return Ok(());
+        }
+        Err(ErrorKind::Forked { parent: self.owner }.into())
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
