@@ -2,6 +2,7 @@
 
 #[cfg(feature = "peers-queue")]
 pub mod effectum;
+pub mod upqueue;
 
 use crate::Result;
 

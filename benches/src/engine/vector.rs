@@ -2,6 +2,7 @@
 
 #[cfg(feature = "peers-vector")]
 pub mod hnsw_rs;
+pub mod upvector;
 #[cfg(feature = "peers-vector")]
 pub mod usearch;
 

@@ -2,8 +2,10 @@
 
 pub mod flow;
 pub mod kv;
+pub mod queue;
 pub mod ratelimit;
 pub mod store;
+pub mod vector;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,8 @@ pub type Family = (&'static str, fn(&mut Bench) -> Result<()>);
 pub const FAMILIES: &[Family] = &[
     ("store", store::run),
     ("kv", kv::run),
+    ("vector", vector::run),
+    ("queue", queue::run),
     ("flow", flow::run),
     ("ratelimit", ratelimit::run),
 ];

@@ -147,7 +147,7 @@ impl Enlist for StepTransaction {
     }
 
     fn belongs_to(&self, store: &Store) -> bool {
-        belongs(&self.store, store)
+        self.store.is_same(store)
     }
 
     fn stage(&self) -> StagedFlows {
@@ -163,17 +163,12 @@ impl Enlist for Engine {
     }
 
     fn belongs_to(&self, store: &Store) -> bool {
-        belongs(self.store(), store)
+        self.store().is_same(store)
     }
 
     fn stage(&self) -> StagedFlows {
         StagedFlows::new(self.inner())
     }
-}
-
-fn belongs(mine: &Store, other: &Store) -> bool {
-    Arc::ptr_eq(mine.clock(), other.clock())
-        && mine.token().incarnation == other.token().incarnation
 }
 
 /// The transaction of [`StepTransaction::transaction`].

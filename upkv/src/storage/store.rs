@@ -193,6 +193,11 @@ impl Store {
         log.sync(seq)
     }
 
+    /// Whether both handles are of one open store.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The newest commit as a token.
     pub fn token(&self) -> Token {
         self.inner.core.token(self.inner.core.log.last_seq())
