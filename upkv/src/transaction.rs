@@ -15,7 +15,7 @@ use crate::keyspace::work::{Pending, Work};
 use crate::ops;
 use crate::ops::keys::ExpireIf;
 use crate::options::{SetOptions, millis};
-use crate::storage::{self, Enlist, Store};
+use crate::storage::{self, Enlist, Hold, Store};
 use crate::value::owned::Value;
 use crate::view::{Hash, Target, Zset};
 
@@ -53,7 +53,10 @@ pub(crate) fn run<T, E: From<Error>>(
             store: &db.store,
         };
         // If this unwinds, dropping the work undoes what was done.
-        let outcome = body(&mut tx);
+        let outcome = {
+            let _hold = Hold::new();
+            body(&mut tx)
+        };
         let Transaction {
             work, mut others, ..
         } = tx;

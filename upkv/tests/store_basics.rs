@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use upkv::storage::sync::Mutex;
 use upkv::storage::{
-    Address, CheckpointReader, CheckpointWriter, Durability, ErrorKind, Mount, MountOptions,
+    Address, CheckpointReader, CheckpointWriter, Durability, ErrorKind, Hold, Mount, MountOptions,
     Participant, Record, Result, Section, Store, Timestamp,
 };
 
@@ -242,14 +242,19 @@ fn space_is_given_back_and_readers_keep_what_they_hold() {
     let shelf = Shelf::mount(&store, "a").unwrap();
     shelf.put("keep", b"first").unwrap();
     let value = vec![1u8; 3000];
+    let mut reader = None;
     for i in 0..2000u32 {
         shelf.put(&format!("k{}", i % 20), &value).unwrap();
         if i == 100 {
             shelf.put("held", &value).unwrap();
         }
+        if i == 150 {
+            // Its segment is sealed by now.
+            let at = shelf.items.lock()[&b"held"[..]];
+            reader = Some((at, shelf.mount.read(at).unwrap()));
+        }
     }
-    let at = shelf.items.lock()[&b"held"[..]];
-    let held = shelf.mount.read(at).unwrap();
+    let (at, held) = reader.expect("taken at 150");
     while store.maintain(Duration::from_secs(10)).unwrap().more {}
     let stats = store.stats();
     assert!(stats.segments_removed > 0, "{stats:?}");
@@ -373,4 +378,86 @@ fn timers_fire_once_and_in_order() {
     store.maintain(Duration::ZERO).unwrap();
     store.maintain(Duration::ZERO).unwrap();
     assert_eq!(*shelf.fired.lock(), [1, 2]);
+}
+
+#[test]
+fn without_maintenance_by_the_host_space_stays_bounded() {
+    for disk in [false, true] {
+        let dir = std::env::temp_dir().join(format!("up-upkeep-{}", std::process::id()));
+        let builder = if disk {
+            Store::builder(&dir)
+        } else {
+            Store::memory_builder()
+        };
+        let store = builder
+            .segment_bytes(64 * 1024)
+            .checkpoint_bytes(256 * 1024)
+            .background(false)
+            .open()
+            .unwrap();
+        let shelf = Shelf::mount(&store, "a").unwrap();
+        for i in 0..20_000_u32 {
+            shelf.put(&format!("k{}", i % 50), &[7; 400]).unwrap();
+        }
+        let held = store.stats().used_bytes();
+        assert!(held < 2 << 20, "{held} bytes for 20 KB, disk: {disk}");
+        store.close().unwrap();
+        let _absent_in_memory = std::fs::remove_dir_all(&dir);
+    }
+}
+
+#[test]
+fn a_commit_under_a_hold_does_no_maintenance() {
+    let store = Store::memory_builder()
+        .segment_bytes(64 * 1024)
+        .background(false)
+        .open()
+        .unwrap();
+    let shelf = Shelf::mount(&store, "a").unwrap();
+    let hold = Hold::new();
+    for _ in 0..2_000 {
+        shelf.put("k", &[7; 400]).unwrap();
+    }
+    assert_eq!(store.stats().segments_removed, 0);
+    drop(hold);
+    shelf.put("k", &[7; 400]).unwrap();
+    assert!(store.stats().segments_removed > 0);
+}
+
+#[test]
+fn commits_that_a_checkpoint_lists_as_unseen_outlive_it() {
+    let dir = dir("unseen");
+    let store = open(&dir);
+    let a = Shelf::mount(&store, "a").unwrap();
+    let b = Shelf::mount(&store, "b").unwrap();
+    a.put("k", &[1; 400]).unwrap();
+    for i in 0..20 {
+        b.put(&format!("k{i}"), &[1; 400]).unwrap();
+    }
+    // Too little for a checkpoint at closing.
+    store.close().unwrap();
+    drop((a, b, store));
+    let store = open(&dir);
+    assert_eq!(store.report().checkpoint, None);
+    let a = Shelf::mount(&store, "a").unwrap();
+    for _ in 0..3 {
+        a.put("k", &[2; 400]).unwrap();
+        store.checkpoint().unwrap();
+    }
+    // Both checkpoints list what `b` has not seen. Now it sees it, and leaves nothing live in the old segments.
+    let b = Shelf::mount(&store, "b").unwrap();
+    for i in 0..20 {
+        b.put(&format!("k{i}"), &[3; 400]).unwrap();
+    }
+    while store.maintain(Duration::from_secs(10)).unwrap().more {}
+    let expected = b.all();
+    let image = dir.with_extension("image");
+    copy(&dir, &image);
+    store.close().unwrap();
+    drop((a, b, store));
+    let store = open(&image);
+    assert_eq!(Shelf::mount(&store, "b").unwrap().all(), expected);
+    store.close().unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::remove_dir_all(&image).unwrap();
 }

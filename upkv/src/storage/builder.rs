@@ -114,7 +114,7 @@ impl StoreBuilder {
     }
 
     /// Whether a thread runs [`Store::maintain`]. Default: from the first engine at level `Interval` on. Without one, the host calls
-    /// `maintain`, and an overdue interval sync is done by the next commit.
+    /// `maintain` when it suits; what is overdue, an interval sync or space to be given back, the next commits do, 5 ms at a time.
     pub fn background(mut self, on: bool) -> Self {
         self.background = Some(on);
         self
@@ -243,6 +243,13 @@ impl StoreBuilder {
         let store = Store {
             inner: Arc::new(inner),
         };
+        let weak = Arc::downgrade(&store.inner);
+        store
+            .inner
+            .core
+            .store
+            .set(weak)
+            .expect("a core is put into one store");
         store.inner.core.log.keep_reserve();
         if self.background == Some(true) {
             store.start_thread()?;
@@ -309,7 +316,7 @@ fn newest_checkpoint(
     first_error.map_or(Ok((None, 0)), Err)
 }
 
-/// First segment that any retained checkpoint replays from.
+/// First segment that any retained checkpoint needs.
 fn replay_floor(
     vfs: &Arc<dyn Vfs>,
     dir: &Path,
@@ -320,9 +327,8 @@ fn replay_floor(
     // A checkpoint that does not even have a header cannot be used for recovery, so it holds nothing back.
     let others = manifest.checkpoints.iter().filter(|id| **id != base.id);
     others
-        .filter_map(|id| Checkpoint::replay_from(vfs, dir, *id, manifest.uuid).ok())
-        .map(|from| from.segment)
-        .fold(base.from.segment, u32::min)
+        .filter_map(|id| Checkpoint::floor_of(vfs, dir, *id, manifest.uuid).ok())
+        .fold(base.floor, u32::min)
 }
 
 /// What opening found and did.

@@ -67,6 +67,7 @@ impl Builder {
         id: u64,
         uuid: [u8; 16],
         from: ReplayFrom,
+        floor: u32,
     ) -> Result<Self> {
         let path = path_of(dir, id);
         if vfs.exists(&path) {
@@ -85,7 +86,7 @@ impl Builder {
         head.extend_from_slice(&uuid);
         head.extend_from_slice(&id.to_le_bytes());
         head.extend_from_slice(&from.segment.to_le_bytes());
-        head.extend_from_slice(&0u32.to_le_bytes());
+        head.extend_from_slice(&floor.to_le_bytes());
         head.extend_from_slice(&from.offset.to_le_bytes());
         head.extend_from_slice(&from.seq.to_le_bytes());
         let crc = crc32c(&head);
@@ -255,13 +256,17 @@ impl CheckpointWriter<'_> {
 pub(crate) struct Checkpoint {
     pub(crate) id: u64,
     pub(crate) from: ReplayFrom,
+    /// First segment that opening from this checkpoint may read a commit of: that of `from`, or an earlier one with commits that an
+    /// engine had not taken in.
+    pub(crate) floor: u32,
     /// Newest commit the engines may have seen when it was written; durable before the checkpoint was named.
     pub(crate) last: Seq,
     pub(crate) parts: Vec<MountPart>,
     map: Map,
 }
 
-fn decode_header(path: &Path, bytes: &[u8], id: u64, uuid: [u8; 16]) -> Result<ReplayFrom> {
+/// Where replay starts, and the first segment needed.
+fn decode_header(path: &Path, bytes: &[u8], id: u64, uuid: [u8; 16]) -> Result<(ReplayFrom, u32)> {
     let damaged = |at: u64, what: &str| Error::corrupt(path, at, what);
     match check_preamble(bytes, CHECKPOINT_MAGIC) {
         Ok(()) => {}
@@ -283,11 +288,13 @@ fn decode_header(path: &Path, bytes: &[u8], id: u64, uuid: [u8; 16]) -> Result<R
     if head[24..40] != uuid || u64_at(head, 40) != Some(id) {
         return Err(damaged(24, "the checkpoint belongs to another store"));
     }
-    Ok(ReplayFrom {
+    let from = ReplayFrom {
         segment: u32_at(head, 48).ok_or_else(short)?,
         offset: u64_at(head, 56).ok_or_else(short)?,
         seq: u64_at(head, 64).ok_or_else(short)?,
-    })
+    };
+    let floor = u32_at(head, 52).ok_or_else(short)?;
+    Ok((from, floor.min(from.segment)))
 }
 
 /// One engine's part of a checkpoint.
@@ -320,13 +327,8 @@ impl Checkpoint {
         Self::decode(&path, map, id, uuid)
     }
 
-    /// Where checkpoint `id` replays from, by its header alone.
-    pub(crate) fn replay_from(
-        vfs: &Arc<dyn Vfs>,
-        dir: &Path,
-        id: u64,
-        uuid: [u8; 16],
-    ) -> Result<ReplayFrom> {
+    /// First segment that checkpoint `id` needs, by its header alone.
+    pub(crate) fn floor_of(vfs: &Arc<dyn Vfs>, dir: &Path, id: u64, uuid: [u8; 16]) -> Result<u32> {
         let path = path_of(dir, id);
         let file = vfs
             .open(&path, OpenHow::Read)
@@ -335,13 +337,13 @@ impl Checkpoint {
         let read = file
             .read_at(0, &mut head)
             .map_err(|e| Error::io("read", &path, e))?;
-        decode_header(&path, &head[..read], id, uuid)
+        Ok(decode_header(&path, &head[..read], id, uuid)?.1)
     }
 
     pub(crate) fn decode(path: &Path, map: Map, id: u64, uuid: [u8; 16]) -> Result<Self> {
         let bytes = map.as_slice();
         let damaged = |at: usize, what: &str| Error::corrupt(path, at as u64, what);
-        let from = decode_header(path, bytes, id, uuid)?;
+        let (from, floor) = decode_header(path, bytes, id, uuid)?;
         let mut parts: Vec<MountPart> = Vec::new();
         let mut at = HEADER;
         let mut block = 0u32;
@@ -391,6 +393,7 @@ impl Checkpoint {
         Ok(Self {
             id,
             from,
+            floor,
             last,
             parts,
             map,

@@ -35,6 +35,8 @@ pub(crate) struct Maintenance {
     victim: Option<(u32, u64)>,
     /// Segments that an engine would not empty, with the checkpoint they were tried under.
     stuck: Vec<u32>,
+    /// Segments there had been when `stuck` was last forgotten in a store without checkpoints.
+    stuck_since: u64,
 }
 
 /// What to collect next.
@@ -84,7 +86,14 @@ impl Store {
                 more |= participant.maintain(&mut budget)?;
             }
             let written = core.log.counters.bytes_written.load(Ordering::Relaxed);
-            let due = written.saturating_sub(state.checkpoint_at) >= self.inner.checkpoint_bytes;
+            // Memory is never opened again, so it needs no checkpoint.
+            let due = !core.memory
+                && written.saturating_sub(state.checkpoint_at) >= self.inner.checkpoint_bytes;
+            let created = core.log.counters.segments_created.load(Ordering::Relaxed);
+            if core.memory && created > state.stuck_since {
+                state.stuck_since = created;
+                state.stuck.clear();
+            }
             let taken = if due {
                 self.inner.checkpoint_locked(&mut state)
             } else {
@@ -168,7 +177,11 @@ impl Inner {
             },
         };
         let id = registry.manifest.next_checkpoint;
-        let mut builder = Builder::create(&log.vfs, &log.dir, id, registry.manifest.uuid, from)?;
+        let uuid = registry.manifest.uuid;
+        let floor = registry
+            .first_pending()
+            .map_or(from.segment, |first| first.min(from.segment));
+        let mut builder = Builder::create(&log.vfs, &log.dir, id, uuid, from, floor)?;
         for engine in &registry.engines {
             engine.checkpoint(registry.base.as_deref(), &mut builder)?;
         }
@@ -185,7 +198,7 @@ impl Inner {
         };
         manifest.save(&log.vfs, &log.dir)?;
         registry.manifest = manifest;
-        let previous = registry.base.as_ref().map_or(0, |base| base.from.segment);
+        let previous = registry.base.as_ref().map_or(0, |base| base.floor);
         registry.floor = previous;
         registry.base = Some(std::sync::Arc::new(checkpoint));
         for old in dropped {
@@ -285,7 +298,11 @@ impl Inner {
         if sealed.is_empty() {
             return Ok(Choice::Nothing);
         }
-        let floor = self.registry.lock().floor;
+        let floor = if self.core.memory {
+            u32::MAX
+        } else {
+            self.registry.lock().floor
+        };
         let best = sealed
             .iter()
             .filter(|s| s.id < floor && !state.stuck.contains(&s.id) && !self.pinned(s.id))
@@ -300,15 +317,14 @@ impl Inner {
         if let Some((_, _, id)) = best {
             return Ok(Choice::Victim(id));
         }
+        if self.core.memory {
+            return Ok(Choice::Nothing);
+        }
         // Garbage that a checkpoint would set free: segments between the floor and the head.
-        let newest_base = self
-            .registry
-            .lock()
-            .base
-            .as_ref()
-            .map_or(0, |base| base.from.segment);
+        let base = self.registry.lock().base.clone();
         let head = log.next_segment().saturating_sub(1);
-        if over && (head > newest_base || newest_base > floor) {
+        let (replayed, kept) = base.map_or((0, 0), |base| (base.from.segment, base.floor));
+        if over && (head > replayed || kept > floor) {
             self.checkpoint_locked(state)?;
             return Ok(Choice::Again);
         }

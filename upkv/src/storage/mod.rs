@@ -51,5 +51,5 @@ pub use salvage::{SalvageReport, salvage};
 pub use stats::{SegmentStats, StoreStats};
 pub use store::{MountOptions, Store};
 pub use sync::Signal;
-pub use transaction::{Enlist, Staged, Transaction};
+pub use transaction::{Enlist, Hold, Staged, Transaction};
 pub use wheel::TimerId;

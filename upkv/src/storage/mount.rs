@@ -2,8 +2,8 @@
 //!
 //! Invariant: nothing here knows the engines, so an engine may own its [`Mount`] without a cycle.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +13,13 @@ use super::clock::{Clock, Random, Timestamp};
 use super::error::Result;
 use super::live::LiveTable;
 use super::log::{Commit, Frame, Log};
+use super::store::{Inner, Store};
 use super::sync::{Mutex, Signal};
+use super::transaction::Hold;
 use super::wheel::{TimerId, Wheel};
+
+/// Share of maintenance that a commit does when no thread does it.
+const UPKEEP: Duration = Duration::from_millis(5);
 
 /// What all engines of a store share.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub(crate) struct Core {
     synced_ms: AtomicU64,
     /// Whether a thread keeps the interval, so that callers need not.
     pub(crate) background: std::sync::atomic::AtomicBool,
+    /// For upkeep; empty until the store is put together.
+    pub(crate) store: OnceLock<Weak<Inner>>,
 }
 
 impl Core {
@@ -59,6 +66,7 @@ impl Core {
             interval_ms: AtomicU64::new(u64::MAX),
             synced_ms: AtomicU64::new(now),
             background: std::sync::atomic::AtomicBool::new(false),
+            store: OnceLock::new(),
         }
     }
 
@@ -128,7 +136,29 @@ impl Core {
         {
             self.sync_all()?;
         }
+        if self.log.filled.load(Ordering::Relaxed) {
+            self.keep_house();
+        }
         Ok(())
+    }
+
+    /// Without a thread, whoever fills a segment does some of the maintenance, so that a host that never calls
+    /// [`super::Store::maintain`] does not run out of space.
+    #[cold]
+    fn keep_house(&self) {
+        if self.background.load(Ordering::Acquire) || Hold::is_held() {
+            return;
+        }
+        let Some(store) = self.store.get().and_then(Store::from_weak) else {
+            return;
+        };
+        self.log.filled.store(false, Ordering::Relaxed);
+        // The commit holds whatever comes of this; a failure is met again by the next call of the host.
+        if let Ok(progress) = store.maintain(UPKEEP)
+            && progress.more
+        {
+            self.log.filled.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn token(&self, seq: Seq) -> Token {

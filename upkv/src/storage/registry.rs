@@ -18,7 +18,7 @@ pub(crate) struct Registry {
     pub(crate) manifest: Manifest,
     pub(crate) engines: Vec<Engine>,
     pub(crate) base: Option<Arc<Checkpoint>>,
-    /// First segment that a retained checkpoint replays from; nothing from there on is collected.
+    /// First segment that a retained checkpoint needs; nothing from there on is collected.
     pub(crate) floor: u32,
 }
 
@@ -66,6 +66,12 @@ impl Registry {
             base: base.map(Arc::new),
             floor,
         }
+    }
+
+    /// First segment with a commit that an engine has not taken in.
+    pub(super) fn first_pending(&self) -> Option<u32> {
+        let pending = self.engines.iter().flat_map(|engine| &engine.pending);
+        pending.map(|section| section.segment).min()
     }
 
     /// Place of the engine, entered in the manifest if it is new.

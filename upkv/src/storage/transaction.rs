@@ -3,6 +3,8 @@
 //! Lock order: engines commit in mount order, each holding its own lock around those after it; the log is innermost.
 
 use std::any::Any;
+use std::cell::Cell;
+use std::marker::PhantomData;
 
 use super::address::{Durability, MountId};
 use super::error::{Error, Result};
@@ -46,6 +48,40 @@ pub trait Enlist {
 
     /// An empty list of staged operations.
     fn stage(&self) -> Self::Staged;
+}
+
+thread_local! {
+    static HOLDS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While it lives, commits of this thread do no maintenance: an engine takes one before it calls its user with a lock held, because
+/// maintenance takes every engine's locks.
+#[derive(Debug)]
+pub struct Hold(PhantomData<*const ()>);
+
+impl Hold {
+    /// Starts to hold.
+    #[must_use = "it holds as long as it lives"]
+    pub fn new() -> Self {
+        HOLDS.set(HOLDS.get() + 1);
+        Self(PhantomData)
+    }
+
+    pub(crate) fn is_held() -> bool {
+        HOLDS.get() > 0
+    }
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        HOLDS.set(HOLDS.get() - 1);
+    }
 }
 
 /// A transaction under construction. Dropping it drops everything staged.

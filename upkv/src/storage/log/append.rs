@@ -199,6 +199,8 @@ impl Log {
             ..Pending::default()
         };
         writer.end = SEGMENT_HEADER;
+        // Relaxed: a hint that upkeep may be due; what upkeep looks at is behind locks.
+        self.filled.store(true, Ordering::Relaxed);
         Counters::add(&self.counters.segments_created, 1);
         Ok(())
     }

@@ -70,6 +70,8 @@ pub(crate) struct Log {
     /// The process that opened the log.
     owner: u32,
     closed: std::sync::atomic::AtomicBool,
+    /// A segment was filled since the last upkeep.
+    pub(crate) filled: std::sync::atomic::AtomicBool,
     pub(crate) counters: Counters,
 }
 
@@ -192,6 +194,7 @@ impl Log {
             durable: AtomicU64::new(last),
             failure: OnceLock::new(),
             owner: std::process::id(),
+            filled: std::sync::atomic::AtomicBool::new(false),
             closed: std::sync::atomic::AtomicBool::new(false),
             counters: Counters::default(),
         }
