@@ -79,9 +79,10 @@ impl Bm25 {
 }
 
 fn check(what: &str, value: f32, holds: bool) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(Error::invalid(format!("BM25 cannot have {what} {value}"))),
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!("BM25 cannot have {what} {value}")))
     }
 }
 
@@ -142,7 +143,7 @@ mod tests {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
         let query = embedder.embed_query("WALL walls tower");
-        assert_eq!(query.indices(), [1_869_668_634, 1_946_547_886]);
+        assert_eq!(query.indices(), [144_071_538, 1_946_547_886]);
         assert_eq!(query.values(), [1.0, 2.0]);
     }
 
@@ -165,7 +166,9 @@ mod tests {
         let text: String = once.chain(twice).collect();
         let query = Bm25::english().embed_query(&text);
         assert_eq!(query.len(), 1_000);
-        assert_eq!(query.values().iter().sum::<f32>(), 1_900.0);
+        let (once, twice): (Vec<f32>, Vec<f32>) =
+            query.values().iter().partition(|one| **one < 2.0);
+        assert_eq!((once.len(), twice.len()), (100, 900));
         assert!(query.indices().is_sorted());
         assert_eq!(
             Bm25::english().embed_document(&text).indices(),

@@ -195,15 +195,12 @@ fn read_class(characters: &mut std::str::Chars<'_>) -> Result<Element, &'static 
     loop {
         let from = member as u32;
         member = next()?;
-        if member != '-' {
-            element.ranges.push((from, from));
-        } else {
+        if member == '-' {
             match next()? {
                 // A minus at the end stands for itself.
                 ']' => {
-                    element
-                        .ranges
-                        .extend([(from, from), ('-' as u32, '-' as u32)]);
+                    let minus = '-' as u32;
+                    element.ranges.extend([(from, from), (minus, minus)]);
                     return Ok(element);
                 }
                 to => {
@@ -213,6 +210,8 @@ fn read_class(characters: &mut std::str::Chars<'_>) -> Result<Element, &'static 
                     member = next()?;
                 }
             }
+        } else {
+            element.ranges.push((from, from));
         }
         if member == ']' {
             return Ok(element);

@@ -80,14 +80,11 @@ impl<'a> Lexer<'a> {
         }
         self.at += end;
         let inside = &rest[1..end - 1];
-        Ok(Token::String(match doubled {
-            false => inside.into(),
-            true => {
-                let mut pair = [0; 2];
-                pair.fill(quote as u8);
-                let pair = std::str::from_utf8(&pair).unwrap_or_default();
-                inside.replace(pair, &pair[1..]).into()
-            }
+        Ok(Token::String(if doubled {
+            let pair = if quote == '"' { "\"\"" } else { "''" };
+            inside.replace(pair, &pair[1..]).into()
+        } else {
+            inside.into()
         }))
     }
 

@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>> {
     }
 }
 
-impl<'a> Parser<'a> {
+impl Parser<'_> {
     fn or(&mut self) -> Result<Node> {
         let mut nodes = vec![self.and()?];
         while self.accept_keyword("OR")? {
@@ -78,9 +78,10 @@ impl<'a> Parser<'a> {
             let negated = self.accept_keyword("NOT")?;
             self.expect_keyword("FIELD")?;
             let path = self.path()?;
-            return Ok(match negated {
-                true => Node::HasNotField(path),
-                false => Node::Predicate(path, Test::Exists),
+            return Ok(if negated {
+                Node::HasNotField(path)
+            } else {
+                Node::Predicate(path, Test::Exists)
             });
         }
         let path = self.path()?;
@@ -111,15 +112,17 @@ impl<'a> Parser<'a> {
             return Ok(make(self.set()?));
         }
         if self.accept_keyword("CONTAINS")? {
-            let make = match negated {
-                true => Test::NotContains,
-                false => Test::Contains,
+            let make = if negated {
+                Test::NotContains
+            } else {
+                Test::Contains
             };
             return Ok(make(self.literal()?));
         }
-        Err(self.expected(match negated {
-            true => "GLOB, IN or CONTAINS after NOT",
-            false => "an operator",
+        Err(self.expected(if negated {
+            "GLOB, IN or CONTAINS after NOT"
+        } else {
+            "an operator"
         }))
     }
 
@@ -186,9 +189,10 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_keyword(&mut self, keyword: &str) -> Result<()> {
-        match self.accept_keyword(keyword)? {
-            true => Ok(()),
-            false => Err(self.expected(keyword)),
+        if self.accept_keyword(keyword)? {
+            Ok(())
+        } else {
+            Err(self.expected(keyword))
         }
     }
 
@@ -203,9 +207,10 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_symbol(&mut self, symbol: &str) -> Result<()> {
-        match self.accept_symbol(symbol)? {
-            true => Ok(()),
-            false => Err(self.expected(&format!("{symbol:?}"))),
+        if self.accept_symbol(symbol)? {
+            Ok(())
+        } else {
+            Err(self.expected(&format!("{symbol:?}")))
         }
     }
 

@@ -134,6 +134,7 @@ fn a_blank_text_is_no_filter() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn errors_say_where_and_what() {
     for (text, message) in [
         (

@@ -1,5 +1,7 @@
 //! Distribution-based score fusion: scores count by their distance from the mean of their list, in standard deviations.
 
+use std::cmp::Ordering;
+
 /// What each hit of a list adds to its fused score: 0 at three sample standard deviations under the mean, 1 at three over it. Scores
 /// beyond are not cut off.
 pub(super) fn normalise(list: &[(u32, f32)]) -> Vec<f64> {
@@ -8,7 +10,8 @@ pub(super) fn normalise(list: &[(u32, f32)]) -> Vec<f64> {
         return Vec::new();
     };
     // Asked of the scores themselves: their computed deviation may differ from zero by rounding alone.
-    if list.iter().all(|(_, score)| *score == first.1) {
+    let same = |score: &f32| score.partial_cmp(&first.1).is_some_and(Ordering::is_eq);
+    if list.iter().all(|(_, score)| same(score)) {
         return vec![0.5; list.len()];
     }
     #[expect(

@@ -134,18 +134,16 @@ mod tests {
                 (2, 1.0 / 62.0),
             ],
         );
-        assert_eq!(
-            fused[2].1, fused[3].1,
-            "the sparse hit of two equal ones is first"
-        );
+        // The sparse hit of two equal ones is first.
+        assert_eq!(fused[2].1.to_bits(), fused[3].1.to_bits());
     }
 
     /// Three records, dense `[.1, .2]`, `[.2, .3]`, `[.3, .4]`, queried by `[.1, .1]` with the cosine, and one sparse hit.
     #[test]
     fn distributions_are_summed() {
-        let cosine = |x: f64, y: f64| {
-            let cosine = (x + y) / (x.hypot(y) * 2.0_f64.sqrt());
-            f64::midpoint(1.0, cosine) as f32
+        let cosine = |x: f32, y: f32| {
+            let cosine = (x + y) / (x.hypot(y) * 2.0_f32.sqrt());
+            f32::midpoint(1.0, cosine)
         };
         let dense = [(2, cosine(0.3, 0.4)), (1, cosine(0.2, 0.3))];
         let sparse = [(0, 0.009_808_3)];

@@ -334,10 +334,13 @@ fn check_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), Malformed> {
             Ok(_) => Ok(()),
             Err(_) => Err(Malformed("integer of 64 bits")),
         },
-        FLOAT => match reader.f64()?.is_finite() {
-            true => Ok(()),
-            false => Err(Malformed("finite number")),
-        },
+        FLOAT => {
+            if reader.f64()?.is_finite() {
+                Ok(())
+            } else {
+                Err(Malformed("finite number"))
+            }
+        }
         STRING => check_text(reader).map(drop),
         _ if matches!(tag & !WIDTH_MASK, ARRAY | OBJECT) => check_table(tag, reader, depth),
         _ => Err(Malformed("tag of a value")),
@@ -371,8 +374,9 @@ fn check_table(tag: u8, reader: &mut Reader<'_>, depth: usize) -> Result<(), Mal
         }
         check_value(reader, depth)?;
     }
-    match tag & WIDTH_MASK == width_code(body - reader.remaining()) {
-        true => Ok(()),
-        false => Err(Malformed("shortest table")),
+    if tag & WIDTH_MASK == width_code(body - reader.remaining()) {
+        Ok(())
+    } else {
+        Err(Malformed("shortest table"))
     }
 }

@@ -94,7 +94,7 @@ impl Metadata {
 
     /// The object as compact JSON text.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.to_value()).expect("a value with string keys has a JSON text")
+        self.to_value().to_string().into_bytes()
     }
 
     /// The object as a value of `serde_json`.

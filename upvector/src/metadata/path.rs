@@ -91,9 +91,10 @@ fn index(text: &str) -> Option<Segment> {
         return None;
     }
     let number = digits.parse().unwrap_or(u32::MAX);
-    Some(match from_end {
-        true => Segment::FromEnd(number),
-        false => Segment::Index(number),
+    Some(if from_end {
+        Segment::FromEnd(number)
+    } else {
+        Segment::Index(number)
     })
 }
 

@@ -74,9 +74,10 @@ impl Bounds {
 
     /// The most that a value within can add to a score.
     pub(super) fn most(self, weight: f64) -> f64 {
-        match weight < 0.0 {
-            true => weight * f64::from(self.least),
-            false => weight * f64::from(self.greatest),
+        if weight < 0.0 {
+            weight * f64::from(self.least)
+        } else {
+            weight * f64::from(self.greatest)
         }
     }
 }

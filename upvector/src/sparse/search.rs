@@ -1,7 +1,7 @@
 //! Exact top-k over the postings of a query's dimensions.
 //!
-//! Slots are searched in windows of [`WINDOW`], each with an accumulator per slot, so memory does not grow with the index. Once `top_k`
-//! hits are known, what a window's blocks can add at most decides (the MaxScore algorithm of Turtle and Flood, with the block maxima
+//! Slots are searched in windows of [`WINDOW_SLOTS`], each with an accumulator per slot, so memory does not grow with the index. Once `top_k`
+//! hits are known, what a window's blocks can add at most decides (the `MaxScore` algorithm of Turtle and Flood, with the block maxima
 //! of Ding and Suel):
 //!
 //! - If all terms together cannot reach the worst hit, the window is skipped.
@@ -18,7 +18,8 @@ use std::collections::BinaryHeap;
 use super::postings::{Cursor, Postings};
 
 /// Slots searched at a time: 32 KiB of accumulators stay in the nearest cache.
-const WINDOW: usize = 4_096;
+const WINDOW_SLOTS: u32 = 4_096;
+const WINDOW: usize = WINDOW_SLOTS as usize;
 
 /// Allowance for rounding in sums, relative to the magnitude of what is summed: over 1000 products, four times what can come up.
 const SLACK: f64 = 1e-12;
@@ -135,16 +136,19 @@ fn rounded(score: f64) -> f32 {
 
 /// Accumulators of a window, all zero between windows.
 struct Window {
-    sums: [f64; WINDOW],
+    sums: Box<[f64; WINDOW]>,
     /// A bit for each slot that has a term.
     touched: [u64; WINDOW / 64],
 }
 
 impl Window {
-    const ZERO: Self = Self {
-        sums: [0.0; WINDOW],
-        touched: [0; WINDOW / 64],
-    };
+    fn zero() -> Self {
+        let sums = vec![0.0; WINDOW].into_boxed_slice();
+        Self {
+            sums: sums.try_into().expect("the sums of a window are as many"),
+            touched: [0; WINDOW / 64],
+        }
+    }
 
     /// Adds the postings of a term up to a slot, and moves past them.
     fn add(&mut self, term: &mut Term<'_>, last: u32) {
@@ -171,7 +175,7 @@ impl Window {
 
 thread_local! {
     /// Reused by the searches of a thread. A search within a search's callbacks makes its own.
-    static WINDOW_OF_THREAD: Cell<Option<Box<Window>>> = const { Cell::new(None) };
+    static WINDOW_OF_THREAD: Cell<Option<Window>> = const { Cell::new(None) };
 }
 
 /// The best records, best first: those with the highest scores, of equal ones those with the lowest `tie`. Terms are in the order of
@@ -200,9 +204,7 @@ pub(super) fn search(
         accept,
         tie,
     };
-    let mut window = WINDOW_OF_THREAD
-        .take()
-        .unwrap_or_else(|| Box::new(Window::ZERO));
+    let mut window = WINDOW_OF_THREAD.take().unwrap_or_else(Window::zero);
     scan(terms, &mut best, &mut window);
     WINDOW_OF_THREAD.set(Some(window));
     let hits = best.hits.into_sorted_vec();
@@ -229,11 +231,12 @@ fn scan(terms: &mut [Term<'_>], best: &mut Best<'_>, window: &mut Window) {
         let Some(first) = firsts.map(|posting| posting.slot).min() else {
             return;
         };
-        let base = first - first % WINDOW as u32;
-        let last = base + (WINDOW as u32 - 1);
-        let within = match best.is_full() {
-            true => partition(terms, &order, best, first..=last),
-            false => Some((0, 0.0)),
+        let base = first - first % WINDOW_SLOTS;
+        let last = base + (WINDOW_SLOTS - 1);
+        let within = if best.is_full() {
+            partition(terms, &order, best, first..=last)
+        } else {
+            Some((0, 0.0))
         };
         match within {
             None => {}

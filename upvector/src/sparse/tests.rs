@@ -14,6 +14,11 @@ fn by_slot(slot: u32) -> u64 {
 }
 
 /// The definition: every record scored, all sorted.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "few records, and results of single precision"
+)]
 fn reference(
     records: &BTreeMap<u32, SparseVector>,
     query: &SparseVector,
@@ -99,14 +104,13 @@ fn compare(
         tie,
     );
     let expected = reference(records, query, weighting, top_k, accept, tie);
-    match weighting {
-        Weighting::None => prop_assert_eq!(found, expected),
-        Weighting::Idf => {
-            prop_assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().zip(&expected) {
-                let near = (found.1 - expected.1).abs() <= 1e-6 * expected.1.abs().max(1.0);
-                prop_assert!(near, "{found:?} {expected:?}");
-            }
+    if weighting == Weighting::None {
+        prop_assert_eq!(found, expected);
+    } else {
+        prop_assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            let near = (found.1 - expected.1).abs() <= 1e-6 * expected.1.abs().max(1.0);
+            prop_assert!(near, "{found:?} {expected:?}");
         }
     }
     Ok(())
@@ -260,12 +264,11 @@ proptest! {
         let mut index = SparseIndex::new();
         let mut records = BTreeMap::new();
         for (slot, change) in changes {
-            match change {
-                Some(vector) => {
-                    index.insert(slot, &vector);
-                    records.insert(slot, vector);
-                }
-                None => prop_assert_eq!(index.remove(slot), records.remove(&slot).is_some()),
+            if let Some(vector) = change {
+                index.insert(slot, &vector);
+                records.insert(slot, vector);
+            } else {
+                prop_assert_eq!(index.remove(slot), records.remove(&slot).is_some());
             }
         }
         prop_assert_eq!(index.len(), records.len());
