@@ -33,6 +33,8 @@ pub struct GraphOptions {
     pub build_list: u16,
     /// How much shorter a detour must be to make an edge superfluous; 1.0 to 2.0, default 1.2.
     pub alpha: f32,
+    /// Vectors of a namespace up to which it has no graph, and is scanned; default 4096.
+    pub scan_max: u32,
 }
 
 impl Default for GraphOptions {
@@ -41,6 +43,7 @@ impl Default for GraphOptions {
             max_degree: 32,
             build_list: 75,
             alpha: 1.2,
+            scan_max: 4096,
         }
     }
 }

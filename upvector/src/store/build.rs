@@ -9,11 +9,7 @@ use crate::graph::consolidate::Consolidation;
 use crate::graph::insert::{Planner, batch_size};
 use crate::inner::{Inner, Space};
 
-/// Fresh vectors above which writers absorb a part of them.
-const FRESH_SOFT: usize = 1024;
-/// Fresh vectors above which writers absorb until there are fewer, or an eighth of the graph if that is more.
-const FRESH_HARD: usize = super::dense::FLAT_MAX;
-/// Vectors that a writer absorbs for each that it adds while there are more than [`FRESH_SOFT`].
+/// Vectors that a writer absorbs for each that it adds while many are fresh.
 const SHARE: usize = 4;
 
 /// Work on a graph that takes several steps.
@@ -32,20 +28,22 @@ impl Inner {
         }
     }
 
-    /// Does the share of a writer that added `added` records, so that searches never scan much. Called with no lock held.
+    /// Does the share of a writer that added `added` records, so that searches never scan much: four times as many if more are fresh than
+    /// a quarter of what is scanned without a graph, and whatever is above that or an eighth of the graph. Called with no lock held.
     pub(crate) fn share_work(&self, space: &Space, added: usize) {
-        let (mut fresh, mut nodes) = (0, 0);
+        let (mut fresh, mut soft, mut hard) = (0, 0, 0);
         if let Some(dense) = &space.state.read().dense
             && dense.wants_absorbing()
         {
-            (fresh, nodes) = (dense.fresh.len(), dense.graph.nodes);
+            fresh = dense.fresh.len();
+            soft = dense.scan_max() / 4;
+            hard = dense.scan_max().max(dense.graph.nodes / 8);
         }
-        if fresh <= FRESH_SOFT {
+        if fresh <= soft {
             return;
         }
-        let hard = FRESH_HARD.max(nodes / 8);
         let must = fresh.saturating_sub(hard);
-        let wanted = (added * SHARE).min(fresh - FRESH_SOFT).max(must);
+        let wanted = (added * SHARE).min(fresh - soft).max(must);
         let builder = if must > 0 {
             Some(space.builder.lock())
         } else {

@@ -11,9 +11,6 @@ use crate::graph::search::{Candidate, Scratch};
 use crate::graph::{Graph, GraphOptions, entry_point};
 use crate::spec;
 
-/// Vectors up to which there is no graph: they are scanned.
-pub(crate) const FLAT_MAX: usize = 4096;
-
 /// Where the vector of a slot is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -102,10 +99,15 @@ impl Dense {
     /// Whether fresh vectors should become nodes.
     pub(crate) fn wants_absorbing(&self) -> bool {
         if self.graph.is_empty() {
-            self.fresh.len() > FLAT_MAX
+            self.fresh.len() > self.scan_max()
         } else {
             !self.fresh.is_empty() || !self.absorbing.is_empty()
         }
+    }
+
+    /// Vectors up to which there is no graph.
+    pub(crate) fn scan_max(&self) -> usize {
+        self.graph.options.scan_max as usize
     }
 
     /// Whether a fifth of the graph is dead.

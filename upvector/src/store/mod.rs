@@ -3,6 +3,8 @@
 //! Invariant: memory is a function of the log; nothing but the graph's edges, which any order of building may choose, is lost when
 //! only the log is left.
 
+#[cfg(feature = "test-util")]
+mod audit;
 pub(crate) mod build;
 pub(crate) mod checkpoint;
 pub(crate) mod commit;

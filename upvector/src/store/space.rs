@@ -16,8 +16,8 @@ pub(crate) struct Space {
     metric: Metric,
     kernels: Kernels,
     rows: Rows<f32>,
-    /// One over the length of a vector, or 0 for a zero vector.
-    inverse: Vec<f32>,
+    /// For [`Metric::Cosine`] one over the length of a vector, or 0 for a zero vector; otherwise the square of the length.
+    scales: Vec<f32>,
     /// The square of the longest length so far.
     reach: f32,
     /// Some vector has a length that single precision cannot square.
@@ -44,14 +44,14 @@ impl Space {
             metric,
             kernels,
             rows: Rows::new(dimensions),
-            inverse: Vec::new(),
+            scales: Vec::new(),
             reach: 0.0,
             wild: false,
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.inverse.capacity() * 4
+        self.rows.bytes() + self.scales.capacity() * 4
     }
 
     pub(crate) fn dimensions(&self) -> usize {
@@ -66,8 +66,8 @@ impl Space {
     /// Makes room for `slots` vectors.
     pub(crate) fn grow(&mut self, slots: usize) {
         self.rows.grow(slots);
-        if self.inverse.len() < slots {
-            self.inverse.resize(slots, 0.0);
+        if self.scales.len() < slots {
+            self.scales.resize(slots, 0.0);
         }
     }
 
@@ -76,8 +76,12 @@ impl Space {
         self.rows.row_mut(slot as usize).copy_from_slice(vector);
         let length = metric::dot(vector, vector).sqrt();
         self.wild |= is_wild(length);
-        self.inverse[slot as usize] = inverse(length);
-        self.reach = self.reach.max(narrow(length * length));
+        let square = narrow(length * length);
+        self.reach = self.reach.max(square);
+        self.scales[slot as usize] = match self.metric {
+            Metric::Cosine => inverse(length),
+            Metric::Euclidean | Metric::DotProduct => square,
+        };
     }
 
     pub(crate) fn probe<'a>(&self, vector: &'a [f32]) -> Probe<'a> {
@@ -98,7 +102,7 @@ impl Space {
         match self.metric {
             Metric::Cosine => {
                 let dot = (self.kernels.dot)(probe.vector, row);
-                1.0 - dot * probe.inverse * self.inverse[slot as usize]
+                1.0 - dot * probe.inverse * self.scales[slot as usize]
             }
             Metric::Euclidean => (self.kernels.squared_distance)(probe.vector, row),
             Metric::DotProduct => -(self.kernels.dot)(probe.vector, row),
@@ -127,7 +131,7 @@ impl Space {
             };
             return narrow(square).max(0.0);
         }
-        let (i, j) = (self.inverse[a as usize], self.inverse[b as usize]);
+        let (i, j) = (self.scales[a as usize], self.scales[b as usize]);
         match self.metric {
             Metric::Cosine => (1.0 - (self.kernels.dot)(x, y) * i * j).max(0.0),
             Metric::Euclidean => (self.kernels.squared_distance)(x, y),
@@ -138,20 +142,15 @@ impl Space {
         }
     }
 
-    /// The component that a vector lacks to be as long as the longest.
-    fn missing(&self, inverse: f32) -> f32 {
-        let square = if inverse == 0.0 {
-            0.0
-        } else {
-            1.0 / (inverse * inverse)
-        };
+    /// The component that a vector of this square lacks to be as long as the longest.
+    fn missing(&self, square: f32) -> f32 {
         (self.reach - square).max(0.0).sqrt()
     }
 
     /// What a vector counts in a mean: directions count alike where only they matter.
     pub(crate) fn weight(&self, slot: u32) -> f64 {
         match self.metric {
-            Metric::Cosine => f64::from(self.inverse[slot as usize]),
+            Metric::Cosine => f64::from(self.scales[slot as usize]),
             Metric::Euclidean | Metric::DotProduct => 1.0,
         }
     }
