@@ -1,28 +1,32 @@
 //! Exact top-k over the postings of a query's dimensions.
 //!
-//! Slots are searched in windows of [`WINDOW_SLOTS`], each with an accumulator per slot, so memory does not grow with the index. Once `top_k`
-//! hits are known, what a window's blocks can add at most decides (the `MaxScore` algorithm of Turtle and Flood, with the block maxima
-//! of Ding and Suel):
+//! Slots are searched in windows of [`WINDOW_SLOTS`], each with an accumulator per slot, so memory does not grow with the index. Once
+//! `top_k` hits are known, what terms can add at most decides (the `MaxScore` algorithm of Turtle and Flood):
 //!
-//! - If all terms together cannot reach the worst hit, the window is skipped.
-//! - Terms that even together cannot reach it are optional: only records that have one of the others are candidates, the optional
-//!   terms are looked up for those alone, and candidates are dropped as soon as the rest cannot lift them.
+//! - Terms that even together cannot reach the worst hit may be optional: only records that have one of the others are candidates, the
+//!   optional terms are looked up for those alone, and candidates are dropped as soon as the rest cannot lift them. A lookup costs as
+//!   much as many postings in a row, so the split is where that saves most, and may be nowhere.
+//! - A block of postings is passed over if its own maximum and all other terms together cannot reach the worst hit.
 //!
 //! Invariant: the score of a record is the sum of its products in the order of dimensions, in double precision, rounded once, whatever
-//! was skipped. So pruning is invisible: a candidate that survives bounds (which allow for rounding) is scored anew in that order.
+//! was passed over. So pruning is invisible: a candidate that survives the bounds (which allow for rounding) is scored anew in that
+//! order.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::postings::{Cursor, Postings};
+use super::postings::{Bounds, Cursor, Postings};
 
-/// Slots searched at a time: 32 KiB of accumulators stay in the nearest cache.
-const WINDOW_SLOTS: u32 = 4_096;
+/// Slots searched at a time: 128 KiB of accumulators stay in the second cache, and a window costs little beside its postings.
+const WINDOW_SLOTS: u32 = if cfg!(test) { 4_096 } else { 16_384 };
 const WINDOW: usize = WINDOW_SLOTS as usize;
 
 /// Allowance for rounding in sums, relative to the magnitude of what is summed: over 1000 products, four times what can come up.
 const SLACK: f64 = 1e-12;
+
+/// Postings that are read in a row in the time of one lookup. Tests take lookups as cheap, so that few records make terms optional.
+const LOOKUP_POSTINGS: usize = if cfg!(test) { 1 } else { 16 };
 
 /// One dimension of a query that some record has.
 #[derive(Debug)]
@@ -32,8 +36,6 @@ pub(super) struct Term<'a> {
     cursor: Cursor<'a>,
     /// The most that it can add to the score of any record, and not less than nothing: a record need not have it.
     most: f64,
-    /// The same within the window.
-    window_most: f64,
 }
 
 impl<'a> Term<'a> {
@@ -43,7 +45,6 @@ impl<'a> Term<'a> {
             postings,
             cursor: postings.cursor(),
             most: postings.bounds().most(weight).max(0.0),
-            window_most: 0.0,
         }
     }
 }
@@ -80,6 +81,8 @@ impl Eq for Hit {}
 struct Best<'a> {
     top_k: usize,
     hits: BinaryHeap<Hit>,
+    /// No record of a score below this can be a hit, nor can one whose score is estimated below it by sums in another order.
+    floor: f64,
     /// See [`SLACK`].
     slack: f64,
     accept: &'a mut dyn FnMut(u32) -> bool,
@@ -87,40 +90,32 @@ struct Best<'a> {
 }
 
 impl Best<'_> {
-    /// Whether no record of at most this score can be a hit. Equal scores can: the tie decides.
-    fn is_hopeless(&self, score: f64) -> bool {
-        match self.hits.peek() {
-            Some(worst) if self.hits.len() == self.top_k => {
-                rounded(score + self.slack) < worst.score
-            }
-            _ => false,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.hits.len() == self.top_k
-    }
-
     /// Takes a record in if it is among the best and acceptable, which is asked last.
     fn offer(&mut self, slot: u32, score: f64) {
-        let score = rounded(score);
-        if !self.is_full() {
-            if (self.accept)(slot) {
-                let tie = (self.tie)(slot);
-                self.hits.push(Hit { score, tie, slot });
-            }
+        // Most records end here.
+        if score < self.floor {
             return;
         }
-        let Some(mut worst) = self.hits.peek_mut() else {
-            return;
-        };
-        if score < worst.score {
+        let score = rounded(score);
+        let is_full = self.hits.len() == self.top_k;
+        let worst = self.hits.peek().filter(|_| is_full);
+        // An equal score can be better: the tie decides.
+        if worst.is_some_and(|worst| score < worst.score) {
             return;
         }
         let tie = (self.tie)(slot);
         let hit = Hit { score, tie, slot };
-        if hit < *worst && (self.accept)(slot) {
-            *worst = hit;
+        if worst.is_some_and(|worst| hit > *worst) || !(self.accept)(slot) {
+            return;
+        }
+        if is_full {
+            self.hits.pop();
+        }
+        self.hits.push(hit);
+        if self.hits.len() == self.top_k
+            && let Some(worst) = self.hits.peek()
+        {
+            self.floor = f64::from(worst.score.next_down()) - self.slack;
         }
     }
 }
@@ -138,39 +133,57 @@ fn rounded(score: f64) -> f32 {
 struct Window {
     sums: Box<[f64; WINDOW]>,
     /// A bit for each slot that has a term.
-    touched: [u64; WINDOW / 64],
+    touched: Box<[u64; WINDOW / 64]>,
+    /// A bit for each word of `touched` that is not zero.
+    words: [u64; WINDOW / 64 / 64],
 }
 
 impl Window {
     fn zero() -> Self {
-        let sums = vec![0.0; WINDOW].into_boxed_slice();
+        const OF_LENGTH: &str = "the vector has the length of the array";
         Self {
-            sums: sums.try_into().expect("the sums of a window are as many"),
-            touched: [0; WINDOW / 64],
+            sums: vec![0.0; WINDOW].try_into().expect(OF_LENGTH),
+            touched: vec![0; WINDOW / 64].try_into().expect(OF_LENGTH),
+            words: [0; WINDOW / 64 / 64],
         }
     }
 
-    /// Adds the postings of a term up to a slot, and moves past them.
-    fn add(&mut self, term: &mut Term<'_>, last: u32) {
+    /// Adds the postings of a term up to a slot, and moves past them. Blocks in which none adds as much as `needed` are passed over;
+    /// whether there were any.
+    fn add(&mut self, term: &mut Term<'_>, last: u32, needed: f64) -> bool {
         let weight = term.weight;
-        term.cursor.take_up_to(last, |posting| {
+        let passed_over = |block: Bounds| block.most(weight) < needed;
+        term.cursor.take_up_to(last, passed_over, |posting| {
             let at = posting.slot as usize % WINDOW;
             self.sums[at] += weight * f64::from(posting.value);
-            self.touched[at / 64] |= 1 << (at % 64);
-        });
+            let word = at / 64;
+            self.touched[word] |= 1 << (at % 64);
+            self.words[word / 64] |= 1 << (word % 64);
+        })
     }
 
     /// Hands out slots and sums in the order of slots, and zeroes them.
     fn drain(&mut self, base: u32, mut each: impl FnMut(u32, f64)) {
-        for (word, bits) in (0..).zip(&mut self.touched) {
-            while *bits != 0 {
-                let slot = base + 64 * word + bits.trailing_zeros();
-                *bits &= *bits - 1;
-                let sum = &mut self.sums[slot as usize % WINDOW];
-                each(slot, std::mem::take(sum));
+        for (group, words) in (0..).zip(&mut self.words) {
+            for word in bits(std::mem::take(words)).map(|bit| 64 * group + bit) {
+                let touched = std::mem::take(&mut self.touched[word as usize]);
+                for at in bits(touched).map(|bit| 64 * word + bit) {
+                    each(base + at, std::mem::take(&mut self.sums[at as usize]));
+                }
             }
         }
     }
+}
+
+/// The places of the bits that are set.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        (word != 0).then(|| {
+            word &= word - 1;
+            bit
+        })
+    })
 }
 
 thread_local! {
@@ -196,11 +209,11 @@ pub(super) fn search(
             .abs()
             .max(bounds.most(-term.weight).abs())
     });
-    let slack = SLACK * magnitudes.sum::<f64>();
     let mut best = Best {
         top_k,
         hits: BinaryHeap::new(),
-        slack,
+        floor: f64::NEG_INFINITY,
+        slack: SLACK * magnitudes.sum::<f64>(),
         accept,
         tie,
     };
@@ -212,110 +225,138 @@ pub(super) fn search(
 }
 
 fn scan(terms: &mut [Term<'_>], best: &mut Best<'_>, window: &mut Window) {
-    // The weakest first, so that the optional ones are a prefix.
-    let mut order: Vec<usize> = (0..terms.len()).collect();
-    order.sort_by(|&left, &right| terms[left].most.total_cmp(&terms[right].most));
-    let mut optional = 0;
-    let mut optional_most = 0.0;
+    let mut plan = Plan::new(terms);
     let mut candidates = Vec::new();
     loop {
-        // The worst hit only gets better, so a term once optional stays so.
-        while let Some(&at) = order.get(optional)
-            && best.is_hopeless(optional_most + terms[at].most)
-        {
-            optional_most += terms[at].most;
-            optional += 1;
-        }
-        let needed = &order[optional..];
-        let firsts = needed.iter().filter_map(|&at| terms[at].cursor.posting());
+        plan.follow(terms, best.floor);
+        let firsts = plan
+            .needed
+            .iter()
+            .filter_map(|&at| terms[at].cursor.posting());
         let Some(first) = firsts.map(|posting| posting.slot).min() else {
             return;
         };
         let base = first - first % WINDOW_SLOTS;
         let last = base + (WINDOW_SLOTS - 1);
-        let within = if best.is_full() {
-            partition(terms, &order, best, first..=last)
+        let mut exact = plan.optional().is_empty();
+        for &at in &plan.needed {
+            let term = &mut terms[at];
+            let others = plan.most - term.most;
+            exact &= !window.add(term, last, best.floor - others);
+        }
+        if exact {
+            window.drain(base, |slot, sum| best.offer(slot, sum));
         } else {
-            Some((0, 0.0))
-        };
-        match within {
-            None => {}
-            Some((0, _)) => {
-                for term in &mut *terms {
-                    window.add(term, last);
+            let least = best.floor - plan.optional_most;
+            window.drain(base, |slot, sum| {
+                if sum >= least {
+                    candidates.push((slot, sum));
                 }
-                window.drain(base, |slot, sum| best.offer(slot, sum));
-            }
-            Some((optional, most)) => {
-                for &at in &order[optional..] {
-                    window.add(&mut terms[at], last);
-                }
-                window.drain(base, |slot, sum| {
-                    if !best.is_hopeless(sum + most) {
-                        candidates.push((slot, sum));
-                    }
-                });
-                lift(terms, &order[..optional], most, best, &mut candidates);
-                for (slot, _) in candidates.drain(..) {
-                    best.offer(slot, score(terms, slot));
-                }
+            });
+            lift(terms, &plan, best.floor, &mut candidates);
+            for (slot, _) in candidates.drain(..) {
+                best.offer(slot, score(terms, slot));
             }
         }
-        let Some(next) = last.checked_add(1) else {
+        if last == u32::MAX {
             return;
-        };
-        for &at in needed {
-            terms[at].cursor.seek(next);
         }
     }
 }
 
-/// How many of the weakest terms are optional in a window, and what they can add together; nothing if all are.
-fn partition(
-    terms: &mut [Term<'_>],
-    order: &[usize],
-    best: &Best<'_>,
-    window: std::ops::RangeInclusive<u32>,
-) -> Option<(usize, f64)> {
-    let mut optional = 0;
-    let mut most = 0.0;
-    let mut all = 0.0;
-    for &at in order {
-        let term = &mut terms[at];
-        term.cursor.seek(*window.start());
-        term.window_most = term.cursor.most_up_to(*window.end(), term.weight);
-        all += term.window_most;
-        if best.is_hopeless(all) {
-            optional += 1;
-            most = all;
+/// Which terms are optional. Terms go by their places in the order of dimensions.
+struct Plan {
+    /// All terms, those first that can add least.
+    weakest: Vec<usize>,
+    /// The most that all terms can add together.
+    most: f64,
+    /// How many of the weakest cannot make a hit even together, and what they can add.
+    hopeless: usize,
+    hopeless_most: f64,
+    /// How many of those are optional, and what they can add.
+    optional: usize,
+    optional_most: f64,
+    /// The others, in the order of dimensions.
+    needed: Vec<usize>,
+}
+
+impl Plan {
+    fn new(terms: &[Term<'_>]) -> Self {
+        let mut weakest: Vec<usize> = (0..terms.len()).collect();
+        weakest.sort_by(|&left, &right| terms[left].most.total_cmp(&terms[right].most));
+        Self {
+            weakest,
+            most: terms.iter().map(|term| term.most).sum(),
+            hopeless: 0,
+            hopeless_most: 0.0,
+            optional: 0,
+            optional_most: 0.0,
+            needed: (0..terms.len()).collect(),
         }
     }
-    (optional < order.len()).then_some((optional, most))
+
+    fn optional(&self) -> &[usize] {
+        &self.weakest[..self.optional]
+    }
+
+    /// Makes terms optional that have become so with a higher floor. The floor only rises, and the best split moves up with it, so a
+    /// term is not needed again whose cursor has been left behind.
+    fn follow(&mut self, terms: &[Term<'_>], floor: f64) {
+        let before = self.hopeless;
+        while let Some(&at) = self.weakest.get(self.hopeless)
+            && self.hopeless_most + terms[at].most < floor
+        {
+            self.hopeless_most += terms[at].most;
+            self.hopeless += 1;
+        }
+        if self.hopeless == before {
+            return;
+        }
+        self.optional = if self.hopeless == terms.len() {
+            self.hopeless
+        } else {
+            self.best_split(terms)
+        };
+        let optional = self.optional().iter();
+        self.optional_most = optional.map(|&at| terms[at].most).sum();
+        self.needed = self.weakest[self.optional..].to_vec();
+        self.needed.sort_unstable();
+    }
+
+    /// How many terms to make optional so that the fewest postings are read, lookups counted as [`LOOKUP_POSTINGS`].
+    fn best_split(&self, terms: &[Term<'_>]) -> usize {
+        let count = |&at: &usize| terms[at].postings.count();
+        let mut rare: usize = self.weakest.iter().map(count).sum();
+        let mut common = 0;
+        let mut best = (0, 0);
+        for (split, at) in (1..).zip(&self.weakest[..self.hopeless]) {
+            common += count(at);
+            rare -= count(at);
+            let saved = common.saturating_sub(rare.saturating_mul(split * LOOKUP_POSTINGS));
+            if saved > best.0 {
+                best = (saved, split);
+            }
+        }
+        best.1
+    }
 }
 
 /// Adds the optional terms to the candidates, the strongest first, and drops those that the rest cannot make hits.
-fn lift(
-    terms: &mut [Term<'_>],
-    optional: &[usize],
-    mut most: f64,
-    best: &Best<'_>,
-    candidates: &mut Vec<(u32, f64)>,
-) {
-    for &at in optional.iter().rev() {
+fn lift(terms: &mut [Term<'_>], plan: &Plan, floor: f64, candidates: &mut Vec<(u32, f64)>) {
+    let mut rest = plan.optional_most;
+    for &at in plan.optional().iter().rev() {
         if candidates.is_empty() {
             return;
         }
         let term = &mut terms[at];
-        most -= term.window_most;
+        rest -= term.most;
         candidates.retain_mut(|(slot, sum)| {
             term.cursor.seek(*slot);
-            match term.cursor.posting() {
-                Some(posting) if posting.slot == *slot => {
-                    *sum += term.weight * f64::from(posting.value);
-                }
-                _ => {}
+            let posting = term.cursor.posting();
+            if let Some(posting) = posting.filter(|posting| posting.slot == *slot) {
+                *sum += term.weight * f64::from(posting.value);
             }
-            !best.is_hopeless(*sum + most)
+            *sum + rest >= floor
         });
     }
 }
