@@ -37,6 +37,9 @@ pub struct Queue {
     inner: Arc<Inner>,
 }
 
+/// The facts of a publish, and for each message its id and whether it is a duplicate.
+pub(crate) type Prepared = (Vec<Fact>, Vec<(MessageId, bool)>);
+
 /// A message picked for delivery.
 struct Picked {
     number: u64,
@@ -123,8 +126,7 @@ impl Queue {
     ///
     /// That of the message, or of the engine: by default the message survives a power cut when this returns.
     pub fn publish(&self, message: Message) -> Result<Receipt> {
-        let mut receipts = self.publish_many([message])?;
-        Ok(receipts.pop().expect("one receipt for one message"))
+        self.publish_many([message]).map(|receipts| receipts[0])
     }
 
     /// Publishes several messages in one commit: all of them or none. One receipt each, in order.
@@ -435,7 +437,7 @@ impl Queue {
     /// The names of all queues, sorted.
     pub fn list(&self) -> Vec<String> {
         let state = self.inner.state.lock();
-        state.names.keys().map(|name| name.to_string()).collect()
+        state.names.keys().map(ToString::to_string).collect()
     }
 
     /// What a queue holds; all zero if it is unknown.
@@ -597,11 +599,7 @@ fn strongest(
 
 impl Inner {
     /// The facts that publish `messages`, and for each its id and whether it is a duplicate.
-    pub(crate) fn prepare(
-        &self,
-        state: &mut State,
-        messages: Vec<Message>,
-    ) -> Result<(Vec<Fact>, Vec<(MessageId, bool)>)> {
+    pub(crate) fn prepare(&self, state: &mut State, messages: Vec<Message>) -> Result<Prepared> {
         let now = self.mount.now();
         let mut facts = Vec::with_capacity(messages.len());
         let mut made: Vec<(MessageId, bool)> = Vec::with_capacity(messages.len());

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::inner::{Inner, push};
 use crate::job::{Job, LeaseToken};
 use crate::journal::record::Fact;
-use crate::message::{Message, MessageId};
-use crate::queue::{Queue, is_ready};
+use crate::message::Message;
+use crate::queue::{Prepared, Queue, is_ready};
 
 /// What a transaction does to the queue; got by enlisting it.
 ///
@@ -64,10 +64,7 @@ impl StagedMessages {
     }
 
     /// The messages that the commit of these facts publishes.
-    fn facts(
-        &self,
-        state: &mut crate::state::State,
-    ) -> Result<(Vec<Fact>, Vec<(MessageId, bool)>)> {
+    fn facts(&self, state: &mut crate::state::State) -> Result<Prepared> {
         let mut numbers: Vec<u64> = Vec::with_capacity(self.acks.len());
         for token in &self.acks {
             self.inner.leased(state, *token)?;

@@ -1,5 +1,7 @@
 //! Golden bytes and damaged bytes of the records.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use upkv::storage::{Random, Timestamp};
 
@@ -78,10 +80,11 @@ fn every_record_survives_encoding() {
 
 #[test]
 fn the_bytes_of_a_message_are_these() {
-    let hex: String = bytes_of(&Fact::Publish(Box::new(message())))
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let bytes = bytes_of(&Fact::Publish(Box::new(message())));
+    let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
     assert_eq!(
         hex,
         concat!(

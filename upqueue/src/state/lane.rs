@@ -5,6 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::message::PRIORITIES;
 use crate::options::QueueOptions;
 
+/// How far a message that comes back looks for its old place at the front of its line.
+const LOOK_AHEAD: usize = 64;
+
 /// One queue.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -44,7 +47,10 @@ impl Lane {
     pub(crate) fn push_ready(&mut self, priority: u8, number: u64, front: bool) {
         let line = &mut self.lines[usize::from(priority)];
         if front {
-            line.push_front(number);
+            // Its old place: several that come back one after another stay in order.
+            let ahead = line.iter().take(LOOK_AHEAD);
+            let at = ahead.take_while(|other| **other < number).count();
+            line.insert(at, number);
         } else {
             line.push_back(number);
         }
