@@ -247,9 +247,9 @@ fn scan(terms: &mut [Term<'_>], best: &mut Best<'_>, window: &mut Window) {
         if exact {
             window.drain(base, |slot, sum| best.offer(slot, sum));
         } else {
-            let least = best.floor - plan.optional_most;
+            let partial_min = best.floor - plan.optional_most;
             window.drain(base, |slot, sum| {
-                if sum >= least {
+                if sum >= partial_min {
                     candidates.push((slot, sum));
                 }
             });
