@@ -31,7 +31,7 @@ pub enum Weighting {
     Idf,
 }
 
-/// Which parts of a hybrid index a query by text searches.
+/// Which halves of a hybrid index a query searches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QueryMode {
