@@ -118,7 +118,7 @@ impl Index {
     /// The names of all namespaces in their order; the default one, `""`, is always there.
     pub fn list_namespaces(&self) -> Vec<String> {
         let spaces = self.inner().spaces.read();
-        let names = spaces.by_name.keys().map(|name| name.to_string());
+        let names = spaces.by_name.keys().map(ToString::to_string);
         let mut names: Vec<String> = names.collect();
         if names.first().is_none_or(|name| !name.is_empty()) {
             names.insert(0, String::new());

@@ -83,7 +83,7 @@ impl Inner {
 
     /// Records what the index holds, or compares it with what is recorded.
     pub(crate) fn declare(&self, shape: Shape) -> Result<()> {
-        let _gate = self.gate.write();
+        let gate = self.gate.write();
         if let Some(recorded) = self.shape.get() {
             if *recorded == shape {
                 return Ok(());
@@ -96,7 +96,7 @@ impl Inner {
         frame.push(&self.mount, kind, &[&body]);
         let commit = self.mount.append(&mut frame)?;
         self.shape.get_or_init(|| shape);
-        drop(_gate);
+        drop(gate);
         self.mount.settle(&commit, None)?;
         Ok(())
     }

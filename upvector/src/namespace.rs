@@ -394,9 +394,9 @@ impl Namespace {
             let Some(record) = self.complete(&space, found)? else {
                 continue;
             };
-            let changed: Prepared = update.apply(record)?;
+            let record: Prepared = update.apply(record)?;
             let changes = Changes {
-                ops: vec![Op::Upsert(changed)],
+                ops: vec![Op::Upsert(record)],
                 only_if: Some((update.id.clone(), at)),
             };
             match self.change(changes, false)? {
@@ -457,15 +457,15 @@ impl Inner {
                     let payload = journal::decode_payload(&body);
                     return Ok(Some(payload.map_err(upkv::storage::Error::from)?));
                 }
-                Err(error) => error,
+                Err(why) => why,
             };
             // Collection may have moved it, or somebody replaced or deleted it.
             let state = space.state.read();
-            let now = state.order.get(&sequence).map(|slot| state.slot(*slot).at);
-            match now {
+            let found = state.order.get(&sequence).map(|slot| state.slot(*slot).at);
+            match found {
                 None => return Ok(None),
-                Some(now) if now == at => return Err(error.into()),
-                Some(now) => at = now,
+                Some(place) if place == at => return Err(error.into()),
+                Some(place) => at = place,
             }
         }
     }

@@ -76,8 +76,14 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f64, f64) -> f64) -> f64 {
     for (i, (x, y)) in tail_a.iter().zip(tail_b).enumerate() {
         parts[i] += term(f64::from(*x), f64::from(*y));
     }
-    let [a, b, c, d, e, f, g, h] = parts;
-    ((a + e) + (b + f)) + ((c + g) + (d + h))
+    let mut width = 4;
+    while width > 0 {
+        for i in 0..width {
+            parts[i] += parts[i + width];
+        }
+        width /= 2;
+    }
+    parts[0]
 }
 
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {

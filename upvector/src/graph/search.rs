@@ -145,7 +145,7 @@ impl Scratch {
 /// Scratch space for as many searches as ran at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Box<Scratch>>>,
+    idle: Mutex<Vec<Scratch>>,
 }
 
 impl Pool {

@@ -15,7 +15,7 @@ use crate::spec::Shape;
 
 const VERSION: u8 = 1;
 /// Slots in a block.
-const BLOCK: usize = 1024;
+const BLOCK: u32 = 1024;
 
 const FREE: u8 = 0;
 const FRESH: u8 = 1;
@@ -55,9 +55,9 @@ pub(crate) fn write(inner: &Inner, out: &mut CheckpointWriter<'_>) -> Result<()>
         encode_head(&state, &mut block);
         write_block(out, &block)?;
         let slots = u32::try_from(state.slots.len()).expect("slots are numbered with 32 bits");
-        for start in (0..slots).step_by(BLOCK) {
+        for start in (0..slots).step_by(BLOCK as usize) {
             block.clear();
-            for slot in start..slots.min(start + BLOCK as u32) {
+            for slot in start..slots.min(start.saturating_add(BLOCK)) {
                 encode_slot(&state, slot, &mut block);
             }
             write_block(out, &block)?;
@@ -77,7 +77,9 @@ pub(crate) fn encode_head(state: &State, out: &mut Vec<u8>) {
     let entries = graph.map_or(&[][..], |graph| &graph.entries);
     put_u64(out, graph.map_or(0, |graph| graph.entries_for as u64));
     put_varint(out, entries.len() as u64);
-    entries.iter().for_each(|slot| put_u32(out, *slot));
+    for slot in entries {
+        put_u32(out, *slot);
+    }
 }
 
 /// One slot, with its edges if it is a node.
@@ -105,7 +107,9 @@ pub(crate) fn encode_slot(state: &State, slot: u32, out: &mut Vec<u8>) {
     {
         let edges = dense.graph.adjacency.of(slot);
         put_varint(out, edges.len() as u64);
-        edges.iter().for_each(|other| put_u32(out, *other));
+        for other in edges {
+            put_u32(out, *other);
+        }
         if kind == DEAD {
             for x in dense.space.vector(slot) {
                 out.extend_from_slice(&x.to_le_bytes());
@@ -151,7 +155,7 @@ pub(crate) fn read(inner: &Inner, input: &mut CheckpointReader<'_>) -> Result<()
         while slot < slots {
             let block = read_block(input)?;
             let mut reader = Reader::new(&block);
-            for _ in 0..BLOCK.min((slots - slot) as usize) {
+            for _ in 0..BLOCK.min(slots - slot) {
                 decode_slot(&mut state, slot, &mut reader)?;
                 slot += 1;
             }

@@ -156,11 +156,11 @@ impl Inner {
     /// The names, for writing if a namespace is to be created.
     fn names(&self, batch: &Batch) -> Names<'_> {
         let spaces = self.spaces.read();
-        let creates = |(name, changes): (&Box<str>, &Changes)| {
+        let creates = |name: &str, changes: &Changes| {
             changes.ops.iter().any(|op| matches!(op, Op::Upsert(_)))
-                && !spaces.by_name.contains_key(&**name)
+                && !spaces.by_name.contains_key(name)
         };
-        if batch.iter().any(creates) {
+        if batch.iter().any(|(name, changes)| creates(name, changes)) {
             drop(spaces);
             Names::Growing(self.spaces.write())
         } else {
@@ -215,15 +215,12 @@ impl Inner {
                 continue;
             };
             let slot = state.find(&record.id);
-            let (sequence, keeps_vector) = match slot {
-                Some(slot) => {
-                    let keeps = state.has_vector(slot, &record.dense);
-                    (state.slot(slot).sequence, keeps)
-                }
-                None => {
-                    next += 1;
-                    (next - 1, false)
-                }
+            let (sequence, keeps_vector) = if let Some(slot) = slot {
+                let keeps = state.has_vector(slot, &record.dense);
+                (state.slot(slot).sequence, keeps)
+            } else {
+                next += 1;
+                (next - 1, false)
             };
             body.clear();
             journal::encode_upsert(namespace, sequence, keeps_vector, &record, &mut body);

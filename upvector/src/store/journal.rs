@@ -241,7 +241,9 @@ impl Fact {
                 sequences,
             } => {
                 put_u32(&mut out, *namespace);
-                sequences.iter().for_each(|n| put_u64(&mut out, *n));
+                for sequence in sequences {
+                    put_u64(&mut out, *sequence);
+                }
                 kind::REMOVED
             }
         };

@@ -18,6 +18,11 @@ const SCAN_MATCHES: usize = 10_000;
 /// Matches among a hundred records below which they are all scanned.
 const SCAN_PERCENT: usize = 5;
 
+/// How much longer a list may be the second time.
+const LONGER_MAX: usize = 8;
+/// Records that are scanned in the time that one candidate of a list takes.
+const SCAN_COST: usize = 16;
+
 /// A dense query.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -56,11 +61,8 @@ impl State {
         // More than asked for, because single precision may order near ones wrongly.
         let limit = wanted.top_k + wanted.top_k / 2 + 16;
         let mut nearest = Nearest::new(limit.min(self.len().max(1)));
-        let way = self.way(dense, &probe, wanted);
-        if let Way::Walk(list) = way {
-            let mut accept = |slot| self.matches(slot, wanted.filter);
-            dense.scan_fresh(&probe, &mut nearest, &mut accept, &sequence);
-            dense.walk(&probe, list, scratch, &mut nearest, &mut accept, &sequence);
+        if let Way::Walk(list) = self.way(dense, &probe, wanted) {
+            self.walk(dense, &probe, wanted, list, scratch, &mut nearest);
         }
         if nearest.len() < wanted.top_k.min(self.len()) {
             nearest.clear();
@@ -83,6 +85,41 @@ impl State {
         found
     }
 
+    /// Walks the graph, once more with a longer list if too little of the first matched; what is found is incomplete if that was not
+    /// enough either.
+    fn walk(
+        &self,
+        dense: &Dense,
+        probe: &Probe<'_>,
+        wanted: &Wanted<'_>,
+        mut list: usize,
+        scratch: &mut Scratch,
+        nearest: &mut Nearest,
+    ) {
+        let sequence = |slot: u32| self.slot(slot).sequence;
+        // A list with few matches, such as one that is stuck in a cluster without any, says nothing about those outside.
+        let needed = (list / 2).max(wanted.top_k);
+        for attempt in 0..2 {
+            nearest.clear();
+            let mut accept = |slot| self.matches(slot, wanted.filter);
+            dense.scan_fresh(probe, nearest, &mut accept, &sequence);
+            dense.walk(probe, list, scratch, nearest, &mut accept, &sequence);
+            if wanted.filter.is_none() {
+                return;
+            }
+            let met = scratch.list.iter();
+            let matching = met.filter(|near| accept(near.slot)).count();
+            if matching >= needed || (attempt > 0 && matching >= wanted.top_k) {
+                return;
+            }
+            list *= (needed / matching.max(1) + 1).min(LONGER_MAX);
+            if attempt > 0 || list * SCAN_COST > self.len() {
+                nearest.clear();
+                return;
+            }
+        }
+    }
+
     fn way(&self, dense: &Dense, probe: &Probe<'_>, wanted: &Wanted<'_>) -> Way {
         // All are equally near to a zero vector: the order of insertion decides, which the graph does not know.
         if dense.graph.is_empty() || probe.is_zero() {
@@ -100,12 +137,7 @@ impl State {
         if estimate <= SCAN_MATCHES || 100 * matching < SCAN_PERCENT * sampled {
             return Way::Scan;
         }
-        let factor = match 100 * matching / sampled {
-            50.. => 1,
-            10.. => 2,
-            _ => 3,
-        };
-        Way::Walk(list * factor)
+        Way::Walk(list)
     }
 
     /// How many of some records match, and how many were asked.

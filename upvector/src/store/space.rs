@@ -122,8 +122,8 @@ impl Space {
     /// How far two stored vectors are from each other; never negative.
     ///
     /// For dot products both get one more component, which makes all lengths equal: then the nearest have the largest product.
-    pub(crate) fn between(&self, a: u32, b: u32) -> f32 {
-        let (x, y) = (self.vector(a), self.vector(b));
+    pub(crate) fn between(&self, one: u32, other: u32) -> f32 {
+        let (x, y) = (self.vector(one), self.vector(other));
         if self.wild {
             let square = match self.metric {
                 Metric::Cosine => 1.0 - metric::cosine(x, y),
@@ -131,7 +131,7 @@ impl Space {
             };
             return narrow(square).max(0.0);
         }
-        let (i, j) = (self.scales[a as usize], self.scales[b as usize]);
+        let (i, j) = (self.scales[one as usize], self.scales[other as usize]);
         match self.metric {
             Metric::Cosine => (1.0 - (self.kernels.dot)(x, y) * i * j).max(0.0),
             Metric::Euclidean => (self.kernels.squared_distance)(x, y),
