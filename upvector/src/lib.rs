@@ -23,7 +23,7 @@
 //!
 //! - `parallel` (default): builds graphs and reloads with a pool of threads that the index owns. Off: the calling thread does it.
 //! - `simsimd` (default): distance kernels for every instruction set from a C library, compiled at build time. Off: plain Rust.
-//! - `test-util`: the decoders, for fuzz targets.
+//! - `test-util`: the decoders for fuzz targets, and `Index::audit` for tests.
 
 #![deny(unsafe_code)]
 
@@ -62,3 +62,62 @@ pub use sparse::SparseVector;
 pub use spec::Spec;
 pub use staged::StagedVectors;
 pub use update::Update;
+
+#[doc(hidden)]
+#[cfg(feature = "test-util")]
+pub mod fuzzing {
+    //! The decoders, for fuzz targets.
+
+    use crate::distance::Kernels;
+    use crate::distance::metric::Metric;
+    use crate::graph::GraphOptions;
+    use crate::spec::{Dense, Shape};
+    use crate::store::checkpoint::{decode_head, decode_slot, encode_slot};
+    use crate::store::journal::Fact;
+    use crate::store::state::{Common, State};
+
+    /// Decodes bytes, the first of which says the kind, as a record of the log; what decodes must encode to the same bytes.
+    pub fn record(bytes: &[u8]) {
+        if let Some((kind, body)) = bytes.split_first()
+            && let Ok(fact) = Fact::decode(*kind, body)
+        {
+            assert_eq!(fact.encode(), (*kind, body.to_vec()));
+        }
+    }
+
+    /// Decodes bytes as a namespace in a checkpoint; slots must encode to the same bytes.
+    pub fn checkpoint(bytes: &[u8]) {
+        let dense = Dense {
+            dimensions: 2,
+            metric: Metric::Cosine,
+        };
+        let common = Common {
+            shape: Shape {
+                dense: Some(dense),
+                sparse: false,
+            },
+            graph: GraphOptions::default(),
+            kernels: Kernels::SCALAR,
+        };
+        let mut state = State::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        let mut reader = upkv::storage::codec::Reader::new(bytes);
+        let Ok(slots) = decode_head(Some(&common), &mut state, &mut reader) else {
+            return;
+        };
+        for slot in 0..slots {
+            let before = bytes.len() - reader.remaining();
+            if decode_slot(&mut state, slot, &mut reader).is_err() {
+                return;
+            }
+            let mut again = Vec::new();
+            encode_slot(&state, slot, &mut again);
+            let given = &bytes[before..bytes.len() - reader.remaining()];
+            // Of more edges than there is room for, some are left out.
+            assert!(again == given || again.len() < given.len());
+        }
+    }
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

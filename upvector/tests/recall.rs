@@ -14,12 +14,7 @@ use upvector::{GraphOptions, Index, Metric, Namespace, Record, Spec};
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Euclidean, Metric::DotProduct];
 
 fn settle(index: &Index) {
-    while index
-        .store()
-        .maintain(Duration::from_secs(60))
-        .unwrap()
-        .more
-    {}
+    while index.store().maintain(Duration::from_mins(1)).unwrap().more {}
 }
 
 /// All points by descending similarity in double precision.

@@ -147,6 +147,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "these are exact")]
     fn the_dot_product_is_not_clamped_but_finite() {
         assert_eq!(Metric::DotProduct.score(&[3.0], &[3.0]), 5.0);
         assert_eq!(Metric::DotProduct.score(&[-3.0], &[3.0]), -4.0);

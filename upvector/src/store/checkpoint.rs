@@ -8,7 +8,7 @@ use upkv::storage::{Address, CheckpointReader, CheckpointWriter, Error, Result};
 
 use super::dense::{Dense, Place};
 use super::journal::{NAME_BYTES_MAX, floats};
-use super::state::{Slot, State};
+use super::state::{Common, Slot, State};
 use crate::inner::Inner;
 use crate::record::ID_BYTES_MAX;
 use crate::spec::Shape;
@@ -149,7 +149,7 @@ pub(crate) fn read(inner: &Inner, input: &mut CheckpointReader<'_>) -> Result<()
         }
         let space = inner.new_space(number);
         let mut state = space.state.write();
-        let slots = decode_head(inner, &mut state, &mut reader)?;
+        let slots = decode_head(inner.common().as_ref(), &mut state, &mut reader)?;
         reader.finish()?;
         let mut slot = 0;
         while slot < slots {
@@ -176,7 +176,7 @@ pub(crate) fn read(inner: &Inner, input: &mut CheckpointReader<'_>) -> Result<()
 
 /// Reads the head of a namespace; the number of its slots.
 pub(crate) fn decode_head(
-    inner: &Inner,
+    common: Option<&Common>,
     state: &mut State,
     input: &mut Reader<'_>,
 ) -> Result<u32, Malformed> {
@@ -187,9 +187,8 @@ pub(crate) fn decode_head(
     if count > input.remaining() as u64 / 4 {
         return Err(Malformed("number of entry points"));
     }
-    let common = inner.common();
-    let spec = common.as_ref().and_then(|common| common.shape.dense);
-    if let (Some(common), Some(spec)) = (&common, spec) {
+    let spec = common.and_then(|common| common.shape.dense);
+    if let (Some(common), Some(spec)) = (common, spec) {
         let mut dense = Box::new(Dense::new(spec, common.graph, common.kernels));
         dense.graph.entries_for = usize::try_from(entries_for).unwrap_or(usize::MAX);
         for _ in 0..count {
@@ -211,7 +210,9 @@ pub(crate) fn decode_slot(
     let kind = input.u8()?;
     state.slots.push(Slot::default());
     state.loading.push(None);
-    if let Some(dense) = &mut state.dense {
+    if let Some(dense) = &mut state.dense
+        && kind != FREE
+    {
         dense.grow(slot as usize + 1);
     }
     match kind {

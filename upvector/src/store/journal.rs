@@ -306,3 +306,7 @@ pub(crate) fn decode_payload(body: &Bytes) -> Result<Payload, Malformed> {
     let Prepared { sparse, data, .. } = decode_upsert(body)?.record;
     Ok(Payload { sparse, data })
 }
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

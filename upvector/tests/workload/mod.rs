@@ -25,6 +25,9 @@ pub(crate) type Model = BTreeMap<String, Vec<(String, Known)>>;
 
 const NAMES: [&str; 3] = ["", "a", "b/c"];
 
+/// Upserts and deletes in a namespace.
+type Part = (usize, Vec<Record>, Vec<String>);
+
 #[derive(Clone, Debug)]
 enum Op {
     Upsert(usize, Vec<Record>),
@@ -36,7 +39,7 @@ enum Op {
     ResetAll,
     DeleteNamespace(usize),
     Rename(usize, usize),
-    Transaction(Vec<(usize, Vec<Record>, Vec<String>)>),
+    Transaction(Vec<Part>),
 }
 
 fn below(run: &Run<'_>, limit: u64) -> u64 {
@@ -103,18 +106,38 @@ fn put(model: &mut Model, name: &str, records: &[Record]) {
     }
     let list = model.entry(name.to_owned()).or_default();
     // Of records with the same id the last counts, in its own place in the array.
-    let mut seen = BTreeSet::new();
-    let mut last: Vec<&Record> = Vec::new();
-    for record in records.iter().rev() {
-        if seen.insert(&record.id) {
-            last.push(record);
+    let later = |n: usize| records[n + 1..].iter().map(|record| &record.id);
+    for (n, record) in records.iter().enumerate() {
+        if later(n).any(|id| *id == record.id) {
+            continue;
         }
-    }
-    for record in last.into_iter().rev() {
         match list.iter_mut().find(|(id, _)| *id == record.id) {
             Some((_, old)) => *old = known(record),
             None => list.push((record.id.clone(), known(record))),
         }
+    }
+}
+
+/// What staged parts do: those of one namespace are one list, of which the last for an id counts.
+fn stage(model: &mut Model, parts: &[Part]) {
+    let mut names: Vec<usize> = parts.iter().map(|part| part.0).collect();
+    names.sort_unstable();
+    names.dedup();
+    for at in names {
+        let parts = parts.iter().filter(|part| part.0 == at);
+        let mut upserts: Vec<Record> = Vec::new();
+        let mut gone: Vec<String> = Vec::new();
+        for (_, records, ids) in parts {
+            gone.retain(|id| records.iter().all(|record| record.id != *id));
+            upserts.extend(records.iter().cloned());
+            upserts.retain(|record| !ids.contains(&record.id));
+            gone.extend(ids.iter().cloned());
+        }
+        model.entry(NAMES[at].to_owned()).or_default();
+        if let Some(list) = model.get_mut(NAMES[at]) {
+            list.retain(|(id, _)| !gone.contains(id));
+        }
+        put(model, NAMES[at], &upserts);
     }
 }
 
@@ -220,34 +243,17 @@ impl Op {
                 return *at != 0 && model.remove(NAMES[*at]).is_some();
             }
             Self::Rename(from, to) => {
-                if *from != 0 && *to != 0 && from != to {
-                    if let Some(list) = model.remove(NAMES[*from]) {
-                        model.insert(NAMES[*to].to_owned(), list);
-                        return true;
-                    }
+                if *from != 0
+                    && *to != 0
+                    && from != to
+                    && let Some(list) = model.remove(NAMES[*from])
+                {
+                    model.insert(NAMES[*to].to_owned(), list);
+                    return true;
                 }
             }
             Self::Transaction(parts) => {
-                // Staged operations of one namespace are one list, of which the last for an id counts.
-                let mut names: Vec<usize> = parts.iter().map(|part| part.0).collect();
-                names.sort_unstable();
-                names.dedup();
-                for at in names {
-                    let parts = parts.iter().filter(|part| part.0 == at);
-                    let mut upserts: Vec<Record> = Vec::new();
-                    let mut gone: Vec<String> = Vec::new();
-                    for (_, records, ids) in parts {
-                        gone.retain(|id| records.iter().all(|record| record.id != *id));
-                        upserts.extend(records.iter().cloned());
-                        upserts.retain(|record| !ids.contains(&record.id));
-                        gone.extend(ids.iter().cloned());
-                    }
-                    model.entry(NAMES[at].to_owned()).or_default();
-                    if let Some(list) = model.get_mut(NAMES[at]) {
-                        list.retain(|(id, _)| !gone.contains(id));
-                    }
-                    put(model, NAMES[at], &upserts);
-                }
+                stage(model, parts);
                 return true;
             }
         }
