@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use upkv::Store;
 use upkv::storage::{Durability, MountOptions, Token};
@@ -16,6 +17,8 @@ use crate::store::journal::{Fact, NAME_BYTES_MAX};
 
 /// Number of this kind of engine in a store.
 const KIND: u8 = 2;
+/// What a write survives unless the host says otherwise.
+const DEFAULT_DURABILITY: Durability = Durability::Interval(Duration::from_secs(1));
 /// The name under which a private store holds its one index.
 const NAME: &str = "main";
 
@@ -81,7 +84,7 @@ impl Index {
     /// specification is out of range; [`Error::Storage`] if the store is closed or the data is damaged.
     pub fn mount(store: &Store, name: &str, spec: Spec) -> Result<Self> {
         let shape = spec.check()?;
-        let mut options = MountOptions::with_default(Durability::Disk);
+        let mut options = MountOptions::with_default(DEFAULT_DURABILITY);
         options.durability_override = spec.durability;
         let graph = spec.graph;
         let make = |mount| Arc::new(Inner::new(mount, graph));

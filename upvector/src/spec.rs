@@ -97,7 +97,8 @@ impl Spec {
         self
     }
 
-    /// What a write must survive before it returns; default the store's, else [`Durability::Disk`].
+    /// What a write must survive before it returns; default the store's, else `Interval` of one second: a process crash
+    /// loses nothing, a power cut at most the last second.
     #[must_use]
     pub fn durability(mut self, level: Durability) -> Self {
         self.durability = Some(level);

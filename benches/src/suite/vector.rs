@@ -161,7 +161,7 @@ fn search(bench: &mut Bench, data: &Data, all: &[Built]) -> Result<()> {
 }
 
 fn build(bench: &mut Bench, data: &Data) -> Result<()> {
-    let part = data.base.prefix(bench.effort.pick(10_000, 3_000) as usize);
+    let part = data.base.prefix(bench.effort.pick(20_000, 6_000) as usize);
     let rate = |engine: &mut dyn VectorEngine| -> Result<f64> {
         let start = Instant::now();
         engine.build(&part)?;

@@ -96,8 +96,8 @@ pub(crate) struct Table<'a> {
 impl<'a> View<'a> {
     /// The value that starts the bytes.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(bytes);
-        let tag = reader.u8().ok()?;
+        let (&tag, rest) = bytes.split_first()?;
+        let mut reader = Reader::new(rest);
         Some(match tag {
             NULL => Self::Null,
             FALSE => Self::Bool(false),
@@ -105,9 +105,9 @@ impl<'a> View<'a> {
             INTEGER => Self::Number(Number::Integer(reader.varint().ok()?.into())),
             NEGATIVE => Self::Number(Number::Integer(-1 - i128::from(reader.varint().ok()?))),
             FLOAT => Self::Number(Number::Float(reader.f64().ok()?)),
-            STRING => Self::String(short(&mut reader)?),
-            _ if tag & !WIDTH_MASK == ARRAY => Self::Array(Table::read(tag, reader)?),
-            _ if tag & !WIDTH_MASK == OBJECT => Self::Object(Table::read(tag, reader)?),
+            STRING => Self::String(split_text(rest)?.0),
+            _ if tag & !WIDTH_MASK == ARRAY => Self::Array(Table::read(tag, rest)?),
+            _ if tag & !WIDTH_MASK == OBJECT => Self::Object(Table::read(tag, rest)?),
             _ => return None,
         })
     }
@@ -158,16 +158,17 @@ impl<'a> View<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn read(tag: u8, mut reader: Reader<'a>) -> Option<Self> {
+    /// The table that follows a tag, and all that follows the table.
+    fn read(tag: u8, bytes: &'a [u8]) -> Option<Self> {
         let width = match tag & WIDTH_MASK {
             0 => 1,
             1 => 2,
             2 => 4,
             _ => return None,
         };
-        let count = little_endian(reader.take(width).ok()?);
-        let offsets = reader.take(count.checked_mul(width)?).ok()?;
-        let body = reader.rest();
+        let (count, rest) = bytes.split_at_checked(width)?;
+        let count = little_endian(count);
+        let (offsets, body) = rest.split_at_checked(count.checked_mul(width)?)?;
         Some(Self {
             count,
             width,
@@ -190,15 +191,15 @@ impl<'a> Table<'a> {
         View::read(self.at(index)?)
     }
 
-    fn key(self, index: usize) -> Option<(&'a [u8], Reader<'a>)> {
-        let mut reader = Reader::new(self.at(index)?);
-        Some((short(&mut reader)?, reader))
+    /// The key of a member, and what its value starts.
+    fn key(self, index: usize) -> Option<(&'a [u8], &'a [u8])> {
+        split_text(self.at(index)?)
     }
 
     fn members(self) -> impl Iterator<Item = (&'a [u8], View<'a>)> {
         (0..self.count).filter_map(move |index| {
-            let (key, mut value) = self.key(index)?;
-            Some((key, View::read(value.rest())?))
+            let (key, value) = self.key(index)?;
+            Some((key, View::read(value)?))
         })
     }
 
@@ -206,11 +207,11 @@ impl<'a> Table<'a> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low.midpoint(high);
-            let (found, mut value) = self.key(middle)?;
+            let (found, value) = self.key(middle)?;
             match found.cmp(key) {
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
-                Ordering::Equal => return View::read(value.rest()),
+                Ordering::Equal => return View::read(value),
             }
         }
         None
@@ -223,17 +224,24 @@ impl<'a> Table<'a> {
     }
 }
 
-/// At most four bytes; longer input does not occur.
+/// A number of a table, which is of 1, 2 or 4 bytes.
 fn little_endian(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, &byte| number << 8 | usize::from(byte))
+    match *bytes {
+        [low] => low.into(),
+        [low, high] => u16::from_le_bytes([low, high]).into(),
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) as usize,
+        _ => 0,
+    }
 }
 
-fn short<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+/// A text and what follows it. Lookups pass here for each key they compare, most of which are short.
+fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let [length @ 0..=0x7f, rest @ ..] = bytes {
+        return rest.split_at_checked((*length).into());
+    }
+    let mut reader = Reader::new(bytes);
     let length = usize::try_from(reader.varint().ok()?).ok()?;
-    reader.take(length).ok()
+    reader.rest().split_at_checked(length)
 }
 
 /// Appends the encoding of a value.
@@ -348,7 +356,8 @@ fn check_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), Malformed> {
 }
 
 fn check_text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
-    let text = short(reader).ok_or(Malformed("text"))?;
+    let length = usize::try_from(reader.varint()?).map_err(|_| Malformed("text"))?;
+    let text = reader.take(length)?;
     std::str::from_utf8(text).map_err(|_| Malformed("UTF-8"))
 }
 
@@ -356,7 +365,7 @@ fn check_table(tag: u8, reader: &mut Reader<'_>, depth: usize) -> Result<(), Mal
     let depth = depth
         .checked_sub(1)
         .ok_or(Malformed("fewer levels of nesting"))?;
-    let table = Table::read(tag, reader.clone()).ok_or(Malformed("table"))?;
+    let table = Table::read(tag, reader.clone().rest()).ok_or(Malformed("table"))?;
     reader.take((table.count + 1) * table.width)?;
     let body = reader.remaining();
     let mut last_key = None;
