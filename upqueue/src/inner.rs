@@ -1,6 +1,6 @@
 //! The engine behind its handles: state under one lock, records in, wake-ups out.
 //!
-//! Lock order: `state` is the only lock; nothing is read from the log and no caller is called with it held.
+//! Lock order: `state` before `timer` and `recent`; nothing is read from the log and no caller is called with it held.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::journal::record::{Fact, Publish};
 use crate::message::MessageId;
 use crate::options::{EngineOptions, QueueOptions};
+use crate::recent::Recent;
 use crate::state::{Stage, State};
 
 /// Bodies from this size on are written from the caller's buffer.
@@ -24,6 +25,8 @@ pub(crate) struct Inner {
     pub(crate) mount: Mount,
     pub(crate) options: EngineOptions,
     pub(crate) state: Mutex<State>,
+    /// Locked after `state`, or alone.
+    pub(crate) recent: Mutex<Recent>,
     pub(crate) timer: Mutex<Option<(Timestamp, TimerId)>>,
     /// A message became ready, or a nearer moment is due.
     pub(crate) arrived: Arc<Signal>,
@@ -58,6 +61,7 @@ impl Inner {
             mount,
             options,
             state: Mutex::default(),
+            recent: Mutex::default(),
             timer: Mutex::default(),
             arrived: Signal::new(),
             epoch,
@@ -186,7 +190,26 @@ impl Inner {
         }
     }
 
-    /// The record of a message that `find` still knows.
+    /// Keeps what was published for who receives it soon.
+    pub(crate) fn remember(&self, facts: Vec<Fact>) {
+        let mut recent = self.recent.lock();
+        for fact in facts {
+            if let Fact::Publish(message) = fact {
+                recent.insert(message);
+            }
+        }
+    }
+
+    /// A message that has just been leased; `None` if it was cancelled since.
+    pub(crate) fn content(&self, number: u64, at: Address) -> Result<Option<Publish>> {
+        let recent = self.recent.lock().take(number);
+        match recent {
+            Some(message) => Ok(Some(*message)),
+            None => self.read(number, at),
+        }
+    }
+
+    /// The record of a message, wherever it is by now; `None` if the message is gone.
     pub(crate) fn read(&self, number: u64, mut at: Address) -> Result<Option<Publish>> {
         loop {
             let error = match self.mount.read(at) {

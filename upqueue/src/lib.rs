@@ -39,6 +39,7 @@ mod journal;
 mod message;
 mod options;
 mod queue;
+mod recent;
 mod staged;
 mod state;
 mod stats;

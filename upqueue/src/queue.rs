@@ -151,6 +151,7 @@ impl Queue {
         self.inner.arm(&state);
         let ready = facts.iter().any(is_ready);
         drop(state);
+        self.inner.remember(facts);
         if ready {
             self.inner.arrived.notify();
         }
@@ -221,7 +222,7 @@ impl Queue {
         let mut jobs = Vec::with_capacity(picked.len());
         for picked in picked {
             // A message cancelled in between has no record to read.
-            if let Some(message) = self.inner.read(picked.number, picked.entry.at)? {
+            if let Some(message) = self.inner.content(picked.number, picked.entry.at)? {
                 let token = LeaseToken {
                     id: message.id,
                     lease: picked.lease,
