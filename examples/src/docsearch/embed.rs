@@ -283,7 +283,7 @@ mod tests {
     fn the_vectors_are_pinned() {
         let vector = WordHash::new().embed_document("Serializes a value to JSON");
         let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-        assert_eq!(hash64(&bytes), 0);
+        assert_eq!(hash64(&bytes), 0xa197_a61d_9dbc_214e);
     }
 
     #[test]

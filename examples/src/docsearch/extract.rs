@@ -314,6 +314,14 @@ fn split_word(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
+/// The name of a field or variant, whatever its visibility.
+fn field_name(code: &str) -> &str {
+    match split_word(code) {
+        ("pub", after) => split_word(skip_qualifier(after.trim_start())).0,
+        (name, _) => name,
+    }
+}
+
 /// The type that an `impl` line is for, without its generics and its path.
 fn subject(header: &str) -> &str {
     let mut rest = header;
@@ -404,7 +412,7 @@ impl Collector {
         let docs = std::mem::take(&mut self.pending);
         let Some(found) = item(code) else {
             if !docs.text.is_empty() {
-                self.field(docs, split_word(code).0);
+                self.field(docs, field_name(code));
             }
             return;
         };
