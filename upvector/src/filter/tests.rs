@@ -1,3 +1,5 @@
+//! The language by examples, and against the same meaning computed in other ways.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Every form of metadata against the others, limits, and golden bytes.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The index against the definition: every record scored, all sorted.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
