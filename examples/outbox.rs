@@ -12,14 +12,14 @@ use upvector::{Index, Metric, Record, Spec};
 
 /// A shop on one store.
 #[derive(Clone, Debug)]
-pub struct Shop {
-    pub db: Db,
-    pub queue: Queue,
-    pub docs: Index,
+pub(crate) struct Shop {
+    pub(crate) db: Db,
+    pub(crate) queue: Queue,
+    pub(crate) docs: Index,
 }
 
 impl Shop {
-    pub fn mount(store: &Store) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn mount(store: &Store) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             db: Db::mount(store, "stock")?,
             queue: Queue::mount(store, "jobs")?,
@@ -28,7 +28,7 @@ impl Shop {
     }
 
     /// Takes one item out of stock, sends the order on and makes it searchable. Sold out: nothing of that happens.
-    pub fn buy(&self, item: &str, order: u32) -> upkv::Result<i64> {
+    pub(crate) fn buy(&self, item: &str, order: u32) -> upkv::Result<i64> {
         self.db.transaction(|tx| {
             let left = tx.decr(format!("stock:{item}"))?;
             if left < 0 {
@@ -47,7 +47,7 @@ impl Shop {
 }
 
 /// The same as a workflow: the step's result is in the commit of its effects, so they happen once, however often the process dies.
-pub async fn ship(ctx: Ctx, shop: Shop, order: u32) -> Result<i64, StepError> {
+pub(crate) async fn ship(ctx: Ctx, shop: Shop, order: u32) -> Result<i64, StepError> {
     let weight: i64 = ctx.run("weigh", || Ok::<_, StepError>(3)).await?;
     ctx.transact("ship", move |step: &StepTransaction| {
         shop.db.transaction(|tx| {
@@ -62,7 +62,7 @@ pub async fn ship(ctx: Ctx, shop: Shop, order: u32) -> Result<i64, StepError> {
     .await
 }
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let dir = examples::scratch("outbox")?;
     let store = Store::open(&dir)?;
     let shop = Shop::mount(&store)?;
