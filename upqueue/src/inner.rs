@@ -167,7 +167,7 @@ impl Inner {
                 }
                 // Not recorded: recovery comes to the same from the moment itself.
                 state
-                    .shift(number, Stage::Ready, leased)
+                    .shift(number, Stage::READY, leased)
                     .expect("found under this lock");
                 woken = true;
             }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ahash::AHashMap;
 use upkv::Store;
 use upkv::storage::{Commit, Durability, MountOptions, Timestamp};
 
@@ -150,6 +151,12 @@ impl Queue {
         let commit = self.inner.commit(&mut state, &facts, false)?;
         self.inner.arm(&state);
         let ready = facts.iter().any(is_ready);
+        if matches!(
+            level.unwrap_or(self.inner.mount.durability()),
+            Durability::Memory
+        ) {
+            state.forget_crashes(&facts);
+        }
         drop(state);
         self.inner.remember(facts);
         if ready {
@@ -216,9 +223,16 @@ impl Queue {
             self.inner.arm(&state);
             (picked, commit)
         };
-        self.inner
-            .mount
-            .settle(&commit, Some(self.inner.delivery_level()))?;
+        let mount = &self.inner.mount;
+        // A delivery must outlive the process wherever its message does, or a message that kills it would come for ever.
+        let counted = mount.durability() != Durability::Memory
+            || (!mount.is_memory() && picked.iter().any(|picked| picked.entry.lasting));
+        let level = if counted {
+            Durability::Os
+        } else {
+            Durability::Memory
+        };
+        mount.settle(&commit, Some(level))?;
         let mut jobs = Vec::with_capacity(picked.len());
         for picked in picked {
             // A message cancelled in between has no record to read.
@@ -261,12 +275,7 @@ impl Queue {
             if numbers.len() == most {
                 break;
             }
-            let Some(entry) = state.entries.get(&number) else {
-                continue;
-            };
-            if entry.stage != Stage::Ready || numbers.contains(&number) {
-                continue;
-            }
+            let entry = &state.entries[&number];
             if entry.deliveries >= state.allowed(entry) {
                 // Its last delivery took the process with it.
                 facts.push(Fact::Bury {
@@ -288,7 +297,6 @@ impl Queue {
             return Ok(None);
         }
         let commit = self.inner.commit(state, &facts, true)?;
-        state.tidy(queue);
         let picked = numbers.into_iter().map(|number| {
             let entry = state.entries[&number].clone();
             let Stage::Leased(until, lease) = entry.stage else {
@@ -605,12 +613,14 @@ impl Inner {
         let mut facts = Vec::with_capacity(messages.len());
         let mut made: Vec<(MessageId, bool)> = Vec::with_capacity(messages.len());
         let window = self.options.deduplication_window;
+        // Ids published by this call, which the state does not know yet.
+        let mut own: AHashMap<Vec<u8>, MessageId> = AHashMap::new();
         let first_number = state.next_number;
         let mut added: BTreeMap<u32, u64> = BTreeMap::new();
         for message in messages {
             let earlier = |key: &[u8]| {
                 let before = state.deduplication.find(key, now);
-                before.or_else(|| facts.iter().find_map(|fact| published_under(fact, key)))
+                before.or_else(|| own.get(key).copied())
             };
             if let Some(first) = message.deduplicates_by().and_then(earlier) {
                 made.push((first, true));
@@ -624,6 +634,9 @@ impl Inner {
                 return Err(full);
             }
             let id = self.next_id(state);
+            if let Some(key) = message.deduplicates_by() {
+                own.insert(key.to_vec(), id);
+            }
             made.push((id, false));
             facts.push(Fact::Publish(Box::new(
                 message.record(lane, id, now, window),
@@ -646,23 +659,5 @@ impl Inner {
         let now = self.mount.now();
         let state = self.state.lock();
         state.next_due().is_some_and(|at| at <= now)
-    }
-
-    /// A delivery must outlive the process, but not more than the messages themselves.
-    fn delivery_level(&self) -> Durability {
-        match self.mount.durability() {
-            Durability::Memory => Durability::Memory,
-            _ => Durability::Os,
-        }
-    }
-}
-
-fn published_under(fact: &Fact, key: &[u8]) -> Option<MessageId> {
-    match fact {
-        Fact::Publish(message) => {
-            let (own, _) = message.deduplication.as_ref()?;
-            (own == key).then_some(message.id)
-        }
-        _ => None,
     }
 }

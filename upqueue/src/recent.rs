@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use ahash::AHashMap;
+use bytes::Bytes;
 
 use crate::journal::record::Publish;
 
@@ -24,13 +25,15 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    pub(crate) fn insert(&mut self, message: Box<Publish>) {
+    pub(crate) fn insert(&mut self, mut message: Box<Publish>) {
         let headers = message.content.headers.iter();
         let headers = headers.map(|(name, value)| name.len() + value.len());
         let bytes = message.content.body.len() + headers.sum::<usize>() + OVERHEAD;
         if bytes > MESSAGE_BYTES_MAX {
             return;
         }
+        // A copy: the publisher's buffer may be a small part of a large one.
+        message.content.body = Bytes::copy_from_slice(&message.content.body);
         self.bytes += bytes;
         self.order.push_back((message.id.number, bytes));
         self.messages.insert(message.id.number, message);

@@ -67,21 +67,10 @@ pub(crate) fn write(state: &State, out: &mut CheckpointWriter<'_>) -> Result<()>
 
 /// Ready messages in the order of their lines, so that they are served in it again; then all others by number.
 fn in_order(state: &State) -> Vec<u64> {
-    let ready = |number: &u64| {
-        let entry = state.entries.get(number);
-        entry.is_some_and(|entry| entry.stage == Stage::Ready)
-    };
-    let mut met = ahash::AHashSet::with_capacity(state.entries.len());
-    let lines = state.lanes.iter().flat_map(Lane::line);
-    let mut numbers: Vec<u64> = lines
-        .filter(|number| ready(number) && met.insert(*number))
-        .collect();
-    let mut others: Vec<u64> = state
-        .entries
-        .keys()
-        .copied()
-        .filter(|number| !met.contains(number))
-        .collect();
+    let mut numbers: Vec<u64> = state.lanes.iter().flat_map(Lane::line).collect();
+    let entries = state.entries.iter();
+    let others = entries.filter(|(_, entry)| !entry.stage.is_ready());
+    let mut others: Vec<u64> = others.map(|(number, _)| *number).collect();
     others.sort_unstable();
     numbers.append(&mut others);
     numbers
@@ -107,7 +96,7 @@ fn put_entry(out: &mut Vec<u8>, number: u64, entry: &Entry) {
         put_backoff(out, backoff);
     }
     match &entry.stage {
-        Stage::Ready => put_u8(out, 0),
+        Stage::Ready(_) => put_u8(out, 0),
         Stage::Resting(at) => {
             put_u8(out, 1);
             put_u64(out, at.as_millis());
@@ -145,7 +134,7 @@ fn entry(input: &mut Reader<'_>) -> Result<(u64, Entry), Malformed> {
     let retries = (flags & 1 != 0).then(|| input.u32()).transpose()?;
     let backoff = (flags & 2 != 0).then(|| backoff(input)).transpose()?;
     let stage = match input.u8()? {
-        0 => Stage::Ready,
+        0 => Stage::READY,
         1 => Stage::Resting(time(input)?),
         2 => Stage::Leased(time(input)?, 0),
         3 => Stage::Dead(Box::new(Grave {
@@ -163,6 +152,7 @@ fn entry(input: &mut Reader<'_>) -> Result<(u64, Entry), Malformed> {
         priority,
         backoff: backoff.map(Box::new),
         stage,
+        lasting: true,
     };
     Ok((number, entry))
 }
@@ -221,12 +211,12 @@ pub(crate) fn decode_block(state: &mut State, kind: u8, bytes: &[u8]) -> Result<
                 state.lanes.push(lane);
             }
             MESSAGES => {
-                let (number, entry) = entry(&mut input)?;
+                let (number, mut entry) = entry(&mut input)?;
                 if entry.lane as usize >= state.lanes.len() || state.entries.contains_key(&number) {
                     return Err(Malformed("a message twice, or in no queue"));
                 }
                 state.next_number = state.next_number.max(number + 1);
-                state.enter(number, &entry, false);
+                state.enter(number, &mut entry, false);
                 state.entries.insert(number, entry);
             }
             DEDUPLICATION => {

@@ -35,11 +35,10 @@ impl Participant for Inner {
             let entries = state.entries.iter();
             let gone = entries.filter(|(_, entry)| leased(&entry.stage));
             let mut gone: Vec<u64> = gone.map(|(number, _)| *number).collect();
-            // The oldest comes to the front last, and so is served first.
-            gone.sort_unstable_by(|a, b| b.cmp(a));
+            gone.sort_unstable();
             for number in gone {
                 state
-                    .shift(number, Stage::Ready, true)
+                    .shift(number, Stage::READY, true)
                     .map_err(|what| Error::corrupt("record", 0, what))?;
             }
         }

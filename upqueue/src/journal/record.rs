@@ -258,6 +258,10 @@ impl Publish {
             number: input.u64()?,
             epoch: input.u64()?,
         };
+        // The next number must be one, too.
+        if id.number == u64::MAX {
+            return Err(Malformed("number of a message"));
+        }
         let (published, not_before) = (time(input)?, time(input)?);
         let priority = input.u8()?;
         let flags = input.u8()?;

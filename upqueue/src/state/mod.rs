@@ -21,7 +21,8 @@ use lane::Lane;
 /// Where a message stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    Ready,
+    /// In its line, at a place that the line gave out.
+    Ready(u64),
     /// Delayed, or between two deliveries.
     Resting(Timestamp),
     /// With a consumer until a moment; the number tells leases of this opening apart.
@@ -47,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) priority: u8,
     pub(crate) backoff: Option<Box<Backoff>>,
     pub(crate) stage: Stage,
+    /// Whether the message outlives the process, so that its deliveries must be counted across crashes.
+    pub(crate) lasting: bool,
 }
 
 /// All queues of one engine.
@@ -61,6 +64,17 @@ pub(crate) struct State {
     pub(crate) next_number: u64,
     /// Leases of this opening.
     pub(crate) leases: u64,
+    /// A queue whose lines have too many gaps.
+    untidy: Option<u32>,
+}
+
+impl Stage {
+    /// Ready; its place follows when it enters its line.
+    pub(crate) const READY: Self = Self::Ready(0);
+
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
 }
 
 impl State {
@@ -122,7 +136,7 @@ impl State {
                 self.shift(*number, Stage::Resting(*at), false)?;
             }
             Fact::Release { number } => {
-                let entry = self.shift(*number, Stage::Ready, true)?;
+                let entry = self.shift(*number, Stage::READY, true)?;
                 entry.deliveries = entry.deliveries.saturating_sub(1);
             }
             Fact::Extend { number, until } => {
@@ -141,7 +155,7 @@ impl State {
             }
             Fact::Redrive { numbers } => {
                 for number in numbers {
-                    self.shift(*number, Stage::Ready, false)?.deliveries = 0;
+                    self.shift(*number, Stage::READY, false)?.deliveries = 0;
                 }
             }
             Fact::Lane {
@@ -151,6 +165,7 @@ impl State {
                 options,
             } => self.configure(*id, name, *paused, *options)?,
         }
+        self.tidy();
         Ok(())
     }
 
@@ -173,7 +188,7 @@ impl State {
             self.deduplication.insert(key, message.id, *until);
         }
         let delayed = message.not_before > message.published;
-        let entry = Entry {
+        let mut entry = Entry {
             at,
             lane: message.lane,
             epoch: message.id.epoch,
@@ -181,13 +196,14 @@ impl State {
             retries: message.retries,
             priority: message.priority,
             backoff: message.backoff.map(Box::new),
+            lasting: true,
             stage: if delayed {
                 Stage::Resting(message.not_before)
             } else {
-                Stage::Ready
+                Stage::READY
             },
         };
-        self.enter(number, &entry, false);
+        self.enter(number, &mut entry, false);
         self.entries.insert(number, entry);
         Ok(())
     }
@@ -214,41 +230,8 @@ impl State {
     }
 
     /// Puts a message of the given stage where it belongs.
-    pub(crate) fn enter(&mut self, number: u64, entry: &Entry, front: bool) {
-        let lane = &mut self.lanes[entry.lane as usize];
-        match &entry.stage {
-            Stage::Ready => lane.push_ready(entry.priority, number, front),
-            Stage::Resting(at) => {
-                lane.resting += 1;
-                self.due.insert((*at, number));
-            }
-            Stage::Leased(until, _) => {
-                lane.leased += 1;
-                self.due.insert((*until, number));
-            }
-            Stage::Dead(_) => {
-                lane.dead.insert(number);
-            }
-        }
-    }
-
-    /// Undoes [`enter`](Self::enter). A ready message stays in its line as a number that leads nowhere, until it is met.
-    fn leave(&mut self, number: u64, entry: &Entry) {
-        let lane = &mut self.lanes[entry.lane as usize];
-        match &entry.stage {
-            Stage::Ready => lane.forget_ready(entry.priority, number),
-            Stage::Resting(at) => {
-                lane.resting -= 1;
-                self.due.remove(&(*at, number));
-            }
-            Stage::Leased(until, _) => {
-                lane.leased -= 1;
-                self.due.remove(&(*until, number));
-            }
-            Stage::Dead(_) => {
-                lane.dead.remove(&number);
-            }
-        }
+    pub(crate) fn enter(&mut self, number: u64, entry: &mut Entry, front: bool) {
+        enter(&mut self.lanes, &mut self.due, number, entry, front);
     }
 
     pub(crate) fn shift(
@@ -257,28 +240,41 @@ impl State {
         stage: Stage,
         front: bool,
     ) -> Result<&mut Entry, &'static str> {
-        let mut entry = self.take(number)?;
+        let entry = self.entries.get_mut(&number).ok_or("an unknown message")?;
+        self.untidy = leave(&mut self.lanes, &mut self.due, number, entry).or(self.untidy);
         entry.stage = stage;
-        self.enter(number, &entry, front);
-        Ok(self.entries.entry(number).or_insert(entry))
+        enter(&mut self.lanes, &mut self.due, number, entry, front);
+        Ok(entry)
     }
 
-    /// Shortens the lines of a queue if most of what is in them leads nowhere.
-    pub(crate) fn tidy(&mut self, queue: &str) {
-        let Some(id) = self.names.get(queue) else {
+    /// Closes the gaps in the lines of a queue once they are most of a line.
+    pub(crate) fn tidy(&mut self) {
+        let Some(lane) = self.untidy.take() else {
             return;
         };
-        let (entries, lane) = (&self.entries, &mut self.lanes[*id as usize]);
-        lane.tidy(|number| {
-            let entry = entries.get(&number);
-            entry.is_some_and(|entry| entry.stage == Stage::Ready)
+        let entries = &mut self.entries;
+        self.lanes[lane as usize].tidy(|number, place| {
+            if let Some(entry) = entries.get_mut(&number) {
+                entry.stage = Stage::Ready(place);
+            }
         });
     }
 
     fn take(&mut self, number: u64) -> Result<Entry, &'static str> {
         let entry = self.entries.remove(&number).ok_or("an unknown message")?;
-        self.leave(number, &entry);
+        self.untidy = leave(&mut self.lanes, &mut self.due, number, &entry).or(self.untidy);
         Ok(entry)
+    }
+
+    /// The messages of these facts are lost with the process, and so are their deliveries.
+    pub(crate) fn forget_crashes(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            if let Fact::Publish(message) = fact
+                && let Some(entry) = self.entries.get_mut(&message.id.number)
+            {
+                entry.lasting = false;
+            }
+        }
     }
 
     /// Numbers that are due, with whether each was leased; at most `most`.
@@ -294,4 +290,56 @@ impl State {
         let deduplication = self.deduplication.next_expiry();
         message.into_iter().chain(deduplication).min()
     }
+}
+
+fn enter(
+    lanes: &mut [Lane],
+    due: &mut BTreeSet<(Timestamp, u64)>,
+    number: u64,
+    entry: &mut Entry,
+    front: bool,
+) {
+    let lane = &mut lanes[entry.lane as usize];
+    match &mut entry.stage {
+        Stage::Ready(place) => *place = lane.push_ready(entry.priority, number, front),
+        Stage::Resting(at) => {
+            lane.resting += 1;
+            due.insert((*at, number));
+        }
+        Stage::Leased(until, _) => {
+            lane.leased += 1;
+            due.insert((*until, number));
+        }
+        Stage::Dead(_) => {
+            lane.dead.insert(number);
+        }
+    }
+}
+
+/// Undoes [`enter`]. The queue, if its lines are untidy now.
+fn leave(
+    lanes: &mut [Lane],
+    due: &mut BTreeSet<(Timestamp, u64)>,
+    number: u64,
+    entry: &Entry,
+) -> Option<u32> {
+    let lane = &mut lanes[entry.lane as usize];
+    match &entry.stage {
+        Stage::Ready(place) => {
+            lane.forget_ready(entry.priority, number, *place);
+            return lane.is_untidy().then_some(entry.lane);
+        }
+        Stage::Resting(at) => {
+            lane.resting -= 1;
+            due.remove(&(*at, number));
+        }
+        Stage::Leased(until, _) => {
+            lane.leased -= 1;
+            due.remove(&(*until, number));
+        }
+        Stage::Dead(_) => {
+            lane.dead.remove(&number);
+        }
+    }
+    None
 }
