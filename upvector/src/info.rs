@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::distance::metric::Metric;
 use crate::index::Index;
+use crate::inner::Space;
 use crate::store::state::State;
+
+/// Bytes that a namespace takes in the maps by name and by number, with the counts of references.
+const ENTRY_BYTES: usize = 128;
 
 /// An index in numbers.
 ///
@@ -77,7 +81,13 @@ impl Info {
         let namespaces: BTreeMap<String, NamespaceInfo> = spaces
             .by_name
             .iter()
-            .map(|(name, space)| (name.to_string(), NamespaceInfo::of(&space.state.read())))
+            .map(|(name, space)| {
+                let mut info = NamespaceInfo::of(&space.state.read());
+                // The name is in two maps, but there once.
+                let own = size_of::<Space>() + name.len() + ENTRY_BYTES;
+                info.memory_bytes += own as u64;
+                (name.to_string(), info)
+            })
             .collect();
         Self {
             vector_count: namespaces.values().map(|info| info.vector_count).sum(),

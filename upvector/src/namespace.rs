@@ -132,7 +132,7 @@ impl Namespace {
         self.upsert_many([record])
     }
 
-    /// Puts whole records in, all or none, in place of those with the same ids. Of records with the same id the last counts.
+    /// Puts whole records in, all or none, one after the other: each in place of one with the same id.
     ///
     /// # Errors
     ///

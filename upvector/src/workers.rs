@@ -2,6 +2,10 @@
 //!
 //! Invariant: the host's global pool is never used, and results come in the order of the items.
 
+/// Items from which on other threads are woken for them.
+#[cfg(feature = "parallel")]
+const WORTHWHILE: usize = 4;
+
 /// Threads for work that is done item by item.
 #[derive(Debug)]
 pub(crate) struct Workers {
@@ -25,7 +29,7 @@ impl Workers {
         work: impl Fn(&T) -> R + Send + Sync,
     ) -> Vec<R> {
         #[cfg(feature = "parallel")]
-        if items.len() > 1
+        if items.len() >= WORTHWHILE
             && let Some(pool) = self.pool()
         {
             use rayon::prelude::*;

@@ -380,6 +380,36 @@ fn a_specification_is_recorded_once() {
 }
 
 #[test]
+fn nothing_to_write_is_no_error() {
+    let index = Index::memory(Spec::dense(1, Metric::Cosine)).unwrap();
+    let docs = index.namespace("n");
+    docs.upsert_many([]).unwrap();
+    assert_eq!(docs.delete(["a"]).unwrap(), 0);
+    assert_eq!(docs.delete_prefix("").unwrap(), 0);
+    docs.reset().unwrap();
+    index.reset_all().unwrap();
+    assert_eq!(index.list_namespaces(), [""]);
+    assert_eq!(docs.fetch(["a"]).unwrap(), [None]);
+    let twice = [
+        Record::new("a", [1.0]),
+        Record::new("b", [2.0]),
+        Record::new("a", [3.0]),
+    ];
+    docs.upsert_many(twice).unwrap();
+    let page = docs.range(0, 10).unwrap();
+    let all: Vec<_> = page
+        .records
+        .iter()
+        .map(|r| (r.id.as_str(), r.vector.as_dense().unwrap()[0]))
+        .collect();
+    assert_eq!(
+        all,
+        [("a", 3.0), ("b", 2.0)],
+        "as if one was upserted after the other"
+    );
+}
+
+#[test]
 fn an_empty_namespace_is_small() {
     let index = Index::memory(Spec::dense(384, Metric::Cosine)).unwrap();
     let docs = index.namespace("a");

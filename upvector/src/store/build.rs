@@ -12,6 +12,9 @@ use crate::inner::{Inner, Space};
 /// Vectors that a writer absorbs for each that it adds while many are fresh.
 const SHARE: usize = 4;
 
+/// Vectors that a writer absorbs at most beyond its share.
+const MUST_MAX: usize = 1024;
+
 /// Work on a graph that takes several steps.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
@@ -28,8 +31,9 @@ impl Inner {
         }
     }
 
-    /// Does the share of a writer that added `added` records, so that searches never scan much: four times as many if more are fresh than
-    /// a quarter of what is scanned without a graph, and whatever is above that or an eighth of the graph. Called with no lock held.
+    /// Does the share of a writer that added `added` records, so that searches never scan much. If more vectors are fresh than a quarter of
+    /// what is scanned without a graph, it absorbs four times as many; if there are more than that or an eighth of the graph, as many as
+    /// are too many, but not so many that the writer waits for long. Called with no lock held.
     pub(crate) fn share_work(&self, space: &Space, added: usize) {
         let (mut fresh, mut soft, mut hard) = (0, 0, 0);
         if let Some(dense) = &space.state.read().dense
@@ -42,7 +46,7 @@ impl Inner {
         if fresh <= soft {
             return;
         }
-        let must = fresh.saturating_sub(hard);
+        let must = fresh.saturating_sub(hard).min(MUST_MAX);
         let wanted = (added * SHARE).min(fresh - soft).max(must);
         let builder = if must > 0 {
             Some(space.builder.lock())

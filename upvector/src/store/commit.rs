@@ -19,7 +19,7 @@ use crate::record::Prepared;
 /// What to do to one namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    /// In order; of one id only the last counts.
+    /// In order, as if each was made after the one before.
     pub(crate) ops: Vec<Op>,
     /// Refuse with nothing done unless this record is still where it was.
     pub(crate) only_if: Option<(Box<str>, Address)>,
@@ -74,6 +74,27 @@ struct Planned {
     keeps_vector: bool,
     record: Prepared,
     index: usize,
+}
+
+/// What the operations of a batch so far leave of one id.
+struct Met {
+    /// The record that is there, until it is deleted.
+    slot: Option<u32>,
+    /// The place in the order of insertion that a record has, if there is one.
+    sequence: Option<u64>,
+    /// The last upsert.
+    last: Option<usize>,
+}
+
+impl Met {
+    fn new(state: &State, id: &str) -> Self {
+        let slot = state.find(id);
+        Self {
+            slot,
+            sequence: slot.map(|slot| state.slot(slot).sequence),
+            last: None,
+        }
+    }
 }
 
 /// The changes to one namespace, planned under its lock.
@@ -194,44 +215,36 @@ impl Inner {
 
     /// Decides what a namespace's changes do, and pushes their records.
     fn plan(&self, namespace: u32, state: &State, ops: Vec<Op>, frame: &mut Frame) -> Plan {
-        let mut last: HashMap<&str, usize, ahash::RandomState> = HashMap::default();
-        for (place, op) in ops.iter().enumerate() {
-            last.extend(op.id().map(|id| (id, place)));
-        }
-        let is_last: Vec<bool> = ops
-            .iter()
-            .enumerate()
-            .map(|(place, op)| op.id().is_none_or(|id| last.get(id) == Some(&place)))
-            .collect();
         let mut plan = Plan::default();
         let mut next = state.next;
-        let mut body = Vec::new();
-        for (op, is_last) in ops.into_iter().zip(is_last) {
-            if !is_last {
-                continue;
-            }
-            let Op::Upsert(record) = op else {
-                self.plan_removal(namespace, state, &op, &mut plan, frame);
+        let mut met: HashMap<&str, Met, ahash::RandomState> = HashMap::default();
+        for (place, op) in ops.iter().enumerate() {
+            let Some(id) = op.id() else {
+                self.plan_removal(namespace, state, op, &mut plan, frame);
                 continue;
             };
-            let slot = state.find(&record.id);
-            let (sequence, keeps_vector) = if let Some(slot) = slot {
-                let keeps = state.has_vector(slot, &record.dense);
-                (state.slot(slot).sequence, keeps)
+            let met = met.entry(id).or_insert_with(|| Met::new(state, id));
+            if matches!(op, Op::Upsert(_)) {
+                met.sequence.get_or_insert_with(|| {
+                    next += 1;
+                    next - 1
+                });
+                met.last = Some(place);
             } else {
-                next += 1;
-                (next - 1, false)
-            };
-            body.clear();
-            journal::encode_upsert(namespace, sequence, keeps_vector, &record, &mut body);
-            let index = frame.push(&self.mount, kind::UPSERT, &[&body]);
-            plan.upserts.push(Planned {
-                sequence,
-                keeps_vector,
-                record,
-                index,
-            });
+                let old = met.slot.take();
+                plan.removed
+                    .extend(old.map(|slot| state.slot(slot).sequence));
+                (met.sequence, met.last) = (None, None);
+            }
         }
+        let chosen: Vec<Option<(u64, Option<u32>)>> = (0..)
+            .zip(&ops)
+            .map(|(place, op)| {
+                let met = met.get(op.id()?).filter(|met| met.last == Some(place))?;
+                Some((met.sequence?, met.slot))
+            })
+            .collect();
+        // First, because an id that is removed may come back with another place in the order.
         if !plan.removed.is_empty() {
             let sequences = plan.removed.clone();
             self.push(
@@ -242,10 +255,26 @@ impl Inner {
                 },
             );
         }
+        let mut body = Vec::new();
+        for (op, chosen) in ops.into_iter().zip(chosen) {
+            let (Op::Upsert(record), Some((sequence, slot))) = (op, chosen) else {
+                continue;
+            };
+            let keeps_vector = slot.is_some_and(|slot| state.has_vector(slot, &record.dense));
+            body.clear();
+            journal::encode_upsert(namespace, sequence, keeps_vector, &record, &mut body);
+            let index = frame.push(&self.mount, kind::UPSERT, &[&body]);
+            plan.upserts.push(Planned {
+                sequence,
+                keeps_vector,
+                record,
+                index,
+            });
+        }
         plan
     }
 
-    /// Decides which records an operation takes out.
+    /// Decides which records an operation takes out that is not about a single one.
     fn plan_removal(
         &self,
         namespace: u32,
@@ -256,12 +285,7 @@ impl Inner {
     ) {
         let all = || state.order.iter().map(|(n, slot)| (*n, state.slot(*slot)));
         match op {
-            Op::Upsert(_) => {}
-            Op::Delete(id) => {
-                let slot = state.find(id);
-                plan.removed
-                    .extend(slot.map(|slot| state.slot(slot).sequence));
-            }
+            Op::Upsert(_) | Op::Delete(_) => {}
             Op::DeletePrefix(prefix) => {
                 let matching = all().filter(|(_, slot)| slot.id.starts_with(&**prefix));
                 plan.removed.extend(matching.map(|(sequence, _)| sequence));

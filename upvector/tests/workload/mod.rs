@@ -105,12 +105,7 @@ fn put(model: &mut Model, name: &str, records: &[Record]) {
         return;
     }
     let list = model.entry(name.to_owned()).or_default();
-    // Of records with the same id the last counts, in its own place in the array.
-    let later = |n: usize| records[n + 1..].iter().map(|record| &record.id);
-    for (n, record) in records.iter().enumerate() {
-        if later(n).any(|id| *id == record.id) {
-            continue;
-        }
+    for record in records {
         match list.iter_mut().find(|(id, _)| *id == record.id) {
             Some((_, old)) => *old = known(record),
             None => list.push((record.id.clone(), known(record))),
@@ -118,26 +113,13 @@ fn put(model: &mut Model, name: &str, records: &[Record]) {
     }
 }
 
-/// What staged parts do: those of one namespace are one list, of which the last for an id counts.
+/// What staged parts do, one after the other.
 fn stage(model: &mut Model, parts: &[Part]) {
-    let mut names: Vec<usize> = parts.iter().map(|part| part.0).collect();
-    names.sort_unstable();
-    names.dedup();
-    for at in names {
-        let parts = parts.iter().filter(|part| part.0 == at);
-        let mut upserts: Vec<Record> = Vec::new();
-        let mut gone: Vec<String> = Vec::new();
-        for (_, records, ids) in parts {
-            gone.retain(|id| records.iter().all(|record| record.id != *id));
-            upserts.extend(records.iter().cloned());
-            upserts.retain(|record| !ids.contains(&record.id));
-            gone.extend(ids.iter().cloned());
+    for (at, records, ids) in parts {
+        put(model, NAMES[*at], records);
+        if let Some(list) = model.get_mut(NAMES[*at]) {
+            list.retain(|(id, _)| !ids.contains(id));
         }
-        model.entry(NAMES[at].to_owned()).or_default();
-        if let Some(list) = model.get_mut(NAMES[at]) {
-            list.retain(|(id, _)| !gone.contains(id));
-        }
-        put(model, NAMES[at], &upserts);
     }
 }
 
