@@ -85,8 +85,8 @@ pub mod fuzzing {
         }
     }
 
-    /// Decodes bytes as a namespace in a checkpoint; slots must encode to the same bytes.
-    pub fn checkpoint(bytes: &[u8]) {
+    /// Decodes bytes as a namespace in a checkpoint; slots must encode to the same bytes. Returns how many there are.
+    pub fn checkpoint(bytes: &[u8]) -> u32 {
         let dense = Dense {
             dimensions: 2,
             metric: Metric::Cosine,
@@ -102,12 +102,12 @@ pub mod fuzzing {
         let mut state = State::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
         let mut reader = upkv::storage::codec::Reader::new(bytes);
         let Ok(slots) = decode_head(Some(&common), &mut state, &mut reader) else {
-            return;
+            return 0;
         };
         for slot in 0..slots {
             let before = bytes.len() - reader.remaining();
             if decode_slot(&mut state, slot, &mut reader).is_err() {
-                return;
+                return slot;
             }
             let mut again = Vec::new();
             encode_slot(&state, slot, &mut again);
@@ -115,6 +115,7 @@ pub mod fuzzing {
             // Of more edges than there is room for, some are left out.
             assert!(again == given || again.len() < given.len());
         }
+        slots
     }
 }
 
