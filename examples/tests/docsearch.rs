@@ -152,8 +152,7 @@ fn a_folder_is_indexed_and_kept_up_to_date() {
     );
 
     // The same as a store that never saw anything else.
-    let (fresh_store, fresh) = (examples::scratch("docs-fresh").unwrap(), ());
-    let () = fresh;
+    let fresh_store = examples::scratch("docs-fresh").unwrap();
     let fresh = Library::open(&fresh_store).unwrap();
     update(&fresh, &dir);
     assert_eq!(contents(&fresh).chunks, seen.chunks);

@@ -100,7 +100,7 @@ fn kills_at_random_moments_change_nothing_in_the_end() {
             (0, 0, 1)
         );
 
-        let killed = indexed_by_victims(&victim, &dir, scaled(12), &random);
+        let killed = indexed_by_victims(&victim, &dir, scaled(20), &random);
         assert!(killed > 0);
         let library = Library::open(&victim).unwrap();
         assert_eq!(contents(&library), wanted, "after {killed} kills");

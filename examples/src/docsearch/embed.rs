@@ -160,7 +160,9 @@ impl Memory {
         }
         let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
         if length > 0.0 {
-            sum.iter_mut().for_each(|x| *x /= length);
+            for x in &mut sum {
+                *x /= length;
+            }
         } else {
             // Cosine similarity needs a direction: a text without words gets the same one always.
             sum[0] = 1.0;

@@ -328,6 +328,8 @@ impl Library {
         if round.is_over() {
             self.work.stop(true);
         }
+        // Whoever waits for runs learns that no more come.
+        drop(to);
         result
     }
 

@@ -17,11 +17,10 @@ pub struct Progress {
 impl Progress {
     /// A bar on standard error.
     pub fn stderr() -> Self {
-        let style = ProgressStyle::with_template(
-            "{elapsed_precise} {wide_bar} {pos}/{len} files, {msg}, {eta} left",
-        );
+        let template = "{elapsed_precise} {wide_bar} {pos}/{len} files, {msg}, {eta} left";
+        let style = ProgressStyle::with_template(template);
         let bar = ProgressBar::new(0);
-        bar.set_style(style.expect("the template is valid"));
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message("starting");
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(250));

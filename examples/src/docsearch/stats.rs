@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use upflow::Filter;
 use upqueue::QueueStats;
+use walkdir::WalkDir;
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::library::{Library, QUEUE, TOTALS, count};
 use super::text::{number, size};
 
@@ -81,19 +82,26 @@ impl Library {
             answers,
             index_memory_bytes: info.memory_bytes,
             records_memory_bytes: self.db().stats().used_bytes,
-            disk_bytes: self.disk_bytes()?,
+            disk_bytes: self.disk_bytes(),
             commits: self.store().stats().commits,
         })
     }
 
-    fn disk_bytes(&self) -> Result<u64> {
+    fn disk_bytes(&self) -> u64 {
         let mut bytes = 0;
-        for entry in std::fs::read_dir(self.dir()).map_err(Error::io(self.dir()))? {
-            let entry = entry.map_err(Error::io(self.dir()))?;
-            // A segment that was collected since the folder was listed has no size any more.
-            bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+        for entry in WalkDir::new(self.dir()).min_depth(1) {
+            // A segment that was collected since its folder was listed has no size any more.
+            bytes += entry
+                .and_then(|entry| entry.metadata())
+                .map_or(0, |metadata| {
+                    if metadata.is_file() {
+                        metadata.len()
+                    } else {
+                        0
+                    }
+                });
         }
-        Ok(bytes)
+        bytes
     }
 }
 

@@ -56,8 +56,8 @@ pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let unit = ((63 - bytes.leading_zeros()) / 10).clamp(1, 4) as usize;
-    let tenths = u128::from(bytes) * 10 >> (10 * unit);
+    let unit = (bytes.ilog2() / 10).clamp(1, 4) as usize;
+    let tenths = (u128::from(bytes) * 10) >> (10 * unit);
     format!("{}.{} {}", tenths / 10, tenths % 10, units[unit - 1])
 }
 

@@ -147,8 +147,8 @@ async fn index_file(ctx: Ctx, work: Arc<Work>, task: Arc<Task>) -> Result<Done, 
             .await;
         }
         Read::Known(fingerprint) => {
-            return commit(&ctx, "touch", work, move |work, tx| {
-                work.settle(tx, &task, &fingerprint)?;
+            return commit(&ctx, "touch", work, move |_, tx| {
+                Work::settle(tx, &task, &fingerprint)?;
                 Ok(Done::Unchanged)
             })
             .await;
@@ -364,7 +364,7 @@ impl Work {
             ("chunks", &new.to_string()),
             ("bytes", &draft.bytes.to_string()),
         ])?;
-        self.settle(tx, task, &draft.fingerprint)?;
+        Self::settle(tx, task, &draft.fingerprint)?;
         let totals = tx.hash(TOTALS);
         totals.incr("files", i64::from(!known))?;
         totals.incr("chunks", i64::from(new) - old)?;
@@ -377,7 +377,7 @@ impl Work {
     }
 
     /// Notes that the file is indexed as `fingerprint` says, and that nothing is to be done about it.
-    fn settle(&self, tx: &mut Transaction<'_>, task: &Task, fingerprint: &str) -> Result<()> {
+    fn settle(tx: &Transaction<'_>, task: &Task, fingerprint: &str) -> Result<()> {
         let file = tx.hash(file_key(&task.path));
         file.set("fingerprint", fingerprint)?;
         if file.get("queued")?.as_deref() == Some(task.fingerprint.as_bytes()) {
