@@ -11,7 +11,7 @@ use upflow::{Ctx, Engine, Start, StepError};
 async fn order(ctx: Ctx, item: String) -> Result<String, StepError> {
     let paid: u32 = ctx.run("charge", || Ok::<_, StepError>(42)).await?;
     let shelf: Option<String> = ctx
-        .event_timeout("in-stock", Duration::from_secs(3_600))
+        .event_timeout("in-stock", Duration::from_hours(1))
         .await?;
     let Some(shelf) = shelf else {
         return Err(StepError::non_retryable("sold out"));

@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Strings, counters, keys that end.
     db.set("user:1", "ada")?;
     assert_eq!(db.incr("visits")?, 1);
-    let soon = SetOptions::new().expire_in(Duration::from_secs(60));
+    let soon = SetOptions::new().expire_in(Duration::from_mins(1));
     db.set_with("otp:1", "9134", soon.if_absent())?;
     assert!(matches!(db.ttl("otp:1")?, Ttl::Left(_)));
 

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(mut job) = queue.receive("emails", Duration::ZERO)? {
         let to = String::from_utf8_lossy(job.body()).into_owned();
         println!("delivery {} of {to}", job.attempt());
-        job.extend(Duration::from_secs(60))?;
+        job.extend(Duration::from_mins(1))?;
         if to.ends_with("nobody") {
             job.nack("unknown address")?;
         } else {

@@ -30,20 +30,27 @@ fn corpus(dir: &Path) {
     write(
         dir,
         "notes.txt",
-        (0..600).map(|n| format!("word{n} ")).collect::<String>(),
+        (0..600)
+            .map(|n| format!("word{n}"))
+            .collect::<Vec<_>>()
+            .join(" "),
     );
     write(dir, "empty.md", "");
     write(dir, "broken.txt", b"good \xff bad");
 }
 
-fn ask(library: &Library, question: Question) -> Vec<String> {
-    let hits = library.ask(&question).unwrap().hits;
+fn ask(library: &Library, question: &Question) -> Vec<String> {
+    let hits = library.ask(question).unwrap().hits;
     hits.into_iter()
         .map(|hit| format!("{} {}", hit.kind, hit.item))
         .collect()
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story: what a step finds was left by the one before"
+)]
 fn a_folder_is_indexed_and_kept_up_to_date() {
     let (dir, store) = (
         examples::scratch("docs").unwrap(),
@@ -79,13 +86,13 @@ fn a_folder_is_indexed_and_kept_up_to_date() {
     assert!(seen.dead[0].0.ends_with("broken.txt"));
 
     assert_eq!(
-        ask(&library, Question::new("put a book on the shelf").top(1)),
+        ask(&library, &Question::new("put a book on the shelf").top(1)),
         ["fn put"]
     );
     let only = Question::new("books")
         .filter("crate = 'shelf' AND kind = 'section'")
         .top(1);
-    assert_eq!(ask(&library, only.clone()), ["section Shelf"]);
+    assert_eq!(ask(&library, &only), ["section Shelf"]);
     assert!(library.ask(&only).unwrap().cached);
     let hit = library.ask(&only).unwrap().hits.remove(0);
     assert_eq!(
@@ -131,7 +138,7 @@ fn a_folder_is_indexed_and_kept_up_to_date() {
         "the index is another one"
     );
     assert_eq!(
-        ask(&library, Question::new("papyrus scrolls").top(1)),
+        ask(&library, &Question::new("papyrus scrolls").top(1)),
         ["section Shelf"]
     );
     let seen = contents(&library);
@@ -181,7 +188,7 @@ fn what_cannot_be_indexed_can_be_tried_again() {
     let mended = work(&library, None);
     assert_eq!((mended.dead, mended.indexed, mended.waiting), (0, 1, 0));
     assert_eq!(
-        ask(&library, Question::new("mended").top(1)),
+        ask(&library, &Question::new("mended").top(1)),
         ["text broken"]
     );
     let seen = contents(&library);

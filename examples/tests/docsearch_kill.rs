@@ -17,9 +17,9 @@ const FILES: u64 = 150;
 fn page(n: u64, edition: u64) -> String {
     let sections = 1 + n % 7;
     let section = |s: u64| {
-        let words: String = (0..30 + n % 50)
-            .map(|w| format!("word{} ", (n * s + w * edition) % 997))
-            .collect();
+        let word = |w: u64| format!("word{}", (n * s + w * edition) % 997);
+        let words: Vec<String> = (0..30 + n % 50).map(word).collect();
+        let words = words.join(" ");
         format!("## Part {s} of page {n}\nEdition {edition}. {words}\n")
     };
     (0..sections).map(section).collect()
@@ -41,7 +41,7 @@ fn indexed_by_victims(store: &Path, dir: &Path, kills: u64, random: &Random) -> 
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let life = Duration::from_micros(random.below(most.as_micros() as u64));
+        let life = most * u32::try_from(random.below(1_000)).unwrap() / 1_000;
         loop {
             if let Some(status) = child.try_wait().unwrap() {
                 assert!(status.success(), "{status}");
