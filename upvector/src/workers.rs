@@ -38,6 +38,19 @@ impl Workers {
         items.iter().map(work).collect()
     }
 
+    /// Both, at the same time where there are threads.
+    pub(crate) fn join<A: Send, B: Send>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        #[cfg(feature = "parallel")]
+        if let Some(pool) = self.pool() {
+            return pool.join(one, other);
+        }
+        (one(), other())
+    }
+
     /// None where threads cannot be had; the caller works alone then.
     #[cfg(feature = "parallel")]
     fn pool(&self) -> Option<&rayon::ThreadPool> {

@@ -9,17 +9,28 @@ mod tests;
 mod vector;
 
 use ahash::HashMap;
+use parking_lot::Mutex;
 
 pub use self::vector::SparseVector;
 
 use self::postings::Postings;
 use self::search::Term;
 use crate::hybrid::Weighting;
+use crate::workers::Workers;
+
+/// Parts of the dimensions.
+const PARTS: usize = 8;
+
+/// The part that a dimension is in: hashes and small numbers alike are spread evenly.
+fn part_of(dimension: i32) -> usize {
+    (dimension.cast_unsigned().wrapping_mul(0x9e37_79b1) >> 29) as usize
+}
 
 /// The sparse vectors of a namespace, by the slots of their records.
 #[derive(Debug, Default)]
 pub(crate) struct SparseIndex {
-    postings: HashMap<i32, Postings>,
+    /// By dimension, in parts that several threads can fill.
+    parts: [HashMap<i32, Postings>; PARTS],
     /// The dimensions of each slot, so that a vector can be taken out without being given again.
     dimensions: HashMap<u32, Box<[i32]>>,
 }
@@ -42,11 +53,36 @@ impl SparseIndex {
         self.remove(slot);
         let entries = vector.distinct();
         for &(dimension, value) in &entries {
-            let postings = self.postings.entry(dimension).or_default();
-            postings.insert(slot, value);
+            let part = &mut self.parts[part_of(dimension)];
+            part.entry(dimension).or_default().insert(slot, value);
         }
         let dimensions = entries.into_iter().map(|(dimension, _)| dimension);
         self.dimensions.insert(slot, dimensions.collect());
+    }
+
+    /// Gives many slots, which have none, a vector each; for opening.
+    pub(crate) fn fill(&mut self, vectors: &[(u32, SparseVector)], workers: &Workers) {
+        let mut entries: [Vec<(i32, u32, f32)>; PARTS] = Default::default();
+        for (slot, vector) in vectors {
+            let distinct = vector.distinct();
+            for &(dimension, value) in &distinct {
+                entries[part_of(dimension)].push((dimension, *slot, value));
+            }
+            let dimensions = distinct.into_iter().map(|(dimension, _)| dimension);
+            self.dimensions.insert(*slot, dimensions.collect());
+        }
+        let parts: Vec<_> = self.parts.iter_mut().zip(entries).map(Mutex::new).collect();
+        workers.map(&parts, |part| {
+            let (postings, entries) = &mut *part.lock();
+            // Dimension by dimension, because finding one takes longer than adding to it.
+            entries.sort_unstable_by_key(|(dimension, slot, _)| (*dimension, *slot));
+            for run in entries.chunk_by(|one, next| one.0 == next.0) {
+                let postings = postings.entry(run[0].0).or_default();
+                for &(_, slot, value) in run {
+                    postings.insert(slot, value);
+                }
+            }
+        });
     }
 
     /// Takes the vector of a slot out; whether it had one.
@@ -55,11 +91,12 @@ impl SparseIndex {
             return false;
         };
         for dimension in dimensions {
-            let postings = self.postings.get_mut(&dimension);
+            let part = &mut self.parts[part_of(dimension)];
+            let postings = part.get_mut(&dimension);
             let postings = postings.expect("a slot's dimensions have postings");
             postings.remove(slot);
             if postings.count() == 0 {
-                self.postings.remove(&dimension);
+                part.remove(&dimension);
             }
         }
         true
@@ -81,7 +118,7 @@ impl SparseIndex {
         let entries = query.distinct().into_iter();
         let mut terms: Vec<_> = entries
             .filter_map(|(dimension, value)| {
-                let postings = self.postings.get(&dimension)?;
+                let postings = self.parts[part_of(dimension)].get(&dimension)?;
                 let idf = match weighting {
                     Weighting::None => 1.0,
                     Weighting::Idf => idf(self.len(), postings.count()),
@@ -96,14 +133,16 @@ impl SparseIndex {
     ///
     /// Linear in the dimensions and blocks of postings.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let postings: usize = self.postings.values().map(Postings::heap_bytes).sum();
+        let all = self.parts.iter().flat_map(HashMap::values);
+        let postings: usize = all.map(Postings::heap_bytes).sum();
         let dimensions: usize = self
             .dimensions
             .values()
             .map(|one| size_of_val(&**one))
             .sum();
         // A byte for each bucket of a table holds its part of the hash.
-        let tables = self.postings.capacity() * (size_of::<(i32, Postings)>() + 1)
+        let places: usize = self.parts.iter().map(HashMap::capacity).sum();
+        let tables = places * (size_of::<(i32, Postings)>() + 1)
             + self.dimensions.capacity() * (size_of::<(u32, Box<[i32]>)>() + 1);
         postings + dimensions + tables
     }

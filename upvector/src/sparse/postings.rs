@@ -151,8 +151,17 @@ impl Postings {
         self.count += 1;
         self.bounds = self.bounds.and(Bounds::one(value));
         let posting = Posting { slot, value };
+        // Slots mostly ascend, and then only the last block is looked at.
+        if let Some(last) = self.blocks.last_mut()
+            && last.last() < slot
+            && !last.is_full()
+        {
+            last.postings.push(posting);
+            last.bounds = last.bounds.and(Bounds::one(value));
+            return;
+        }
         let mut at = self.block_of(slot);
-        // Slots mostly ascend: a full block is left full when they do, and halved when one comes between.
+        // A full block is left full when they do, and halved when one comes between.
         let at_end = self.blocks.last().is_none_or(|last| last.last() < slot);
         if at_end && self.blocks.last().is_none_or(Block::is_full) {
             self.blocks.push(Block::new(vec![posting]));

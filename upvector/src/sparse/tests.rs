@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use upkv::storage::Random;
 
 use super::*;
 
@@ -161,7 +162,7 @@ fn frequencies_follow_every_change() {
     near(weight(&index), 2.0, 1.0);
     assert_eq!(index.len(), 2);
     assert!(index.remove(0));
-    assert!(index.postings.is_empty());
+    assert!(index.parts.iter().all(HashMap::is_empty));
     assert_eq!(
         index.search(&query, Weighting::Idf, 1, &mut |_| true, &by_slot),
         []
@@ -216,7 +217,8 @@ fn memory_follows_the_records() {
     for slot in (0..2_000).filter(|slot| slot % 50 > 0) {
         index.remove(slot);
     }
-    let postings: usize = index.postings.values().map(Postings::heap_bytes).sum();
+    let all = index.parts.iter().flat_map(HashMap::values);
+    let postings: usize = all.map(Postings::heap_bytes).sum();
     assert!(postings < 24 << 10, "{postings}");
 }
 
@@ -278,4 +280,39 @@ proptest! {
             compare(&index, &records, &query, weighting, 10, &|_| true, &by_slot)?;
         }
     }
+}
+
+#[test]
+fn filling_is_inserting_one_after_another() {
+    let random = Random::seeded(12);
+    let vectors: Vec<(u32, SparseVector)> = (0..300)
+        .map(|slot| {
+            let indices: Vec<i32> = (0..=random.below(20))
+                .map(|_| i32::try_from(random.below(60)).unwrap() - 30)
+                .collect();
+            let values: Vec<f32> = indices
+                .iter()
+                .map(|index| f32::from(i16::try_from(*index).unwrap()) + 0.5)
+                .collect();
+            (slot, SparseVector::new(indices, values).unwrap())
+        })
+        .collect();
+    let (mut filled, mut inserted) = (SparseIndex::new(), SparseIndex::new());
+    for part in vectors.chunks(70) {
+        filled.fill(part, &crate::workers::Workers::new());
+        for (slot, vector) in part {
+            inserted.insert(*slot, vector);
+        }
+    }
+    assert_eq!(filled.len(), inserted.len());
+    for (_, query) in vectors.iter().step_by(17) {
+        let hits = |index: &SparseIndex| {
+            index.search(query, Weighting::Idf, 50, &mut |_| true, &u64::from)
+        };
+        assert_eq!(hits(&filled), hits(&inserted));
+    }
+    for (slot, _) in &vectors {
+        assert!(filled.remove(*slot));
+    }
+    assert!(filled.parts.iter().all(HashMap::is_empty));
 }

@@ -11,7 +11,7 @@ use super::dense::Place;
 use super::journal::{Upsert, decode_upsert};
 use super::state::State;
 use crate::inner::{Inner, Space};
-use crate::sparse::SparseIndex;
+use crate::sparse::{SparseIndex, SparseVector};
 
 /// Records read at once; bounds what is in memory twice.
 const BATCH: usize = 8192;
@@ -35,21 +35,50 @@ impl Inner {
             .filter_map(|(slot, at)| Some((slot, at?)))
             .collect();
         let mut lost = vec![false; state.slots.len()];
-        for batch in wanted.chunks(BATCH) {
-            let read = self
-                .workers
-                .map(batch, |(_, at)| self.read_record(number, *at));
-            for ((slot, _), found) in batch.iter().zip(read) {
-                if state.is_live(*slot) {
-                    let upsert = found?;
-                    load(state, *slot, upsert)?;
-                } else {
-                    lost[*slot as usize] = !found.is_ok_and(|upsert| bury(state, *slot, &upsert));
-                }
-            }
+        let read = |batch: &[(u32, Address)]| {
+            self.workers
+                .map(batch, |(_, at)| self.read_record(number, *at))
+        };
+        let mut batches = wanted.chunks(BATCH);
+        let mut next = batches.next().map(|batch| (batch, read(batch)));
+        // One batch is put in place while the next one is read.
+        while let Some((batch, found)) = next.take() {
+            let following = batches.next();
+            let (placed, found) = self.workers.join(
+                || self.place(state, batch, found, &mut lost),
+                || following.map(|batch| (batch, read(batch))),
+            );
+            placed?;
+            next = found;
         }
         if lost.contains(&true) {
             self.consolidate_now(state, &lost);
+        }
+        Ok(())
+    }
+
+    /// Puts the records of a batch in place; dead ones that could not be read are noted in `lost`.
+    fn place(
+        &self,
+        state: &mut State,
+        batch: &[(u32, Address)],
+        found: Vec<Result<Upsert>>,
+        lost: &mut [bool],
+    ) -> Result<()> {
+        let mut sparse = Vec::new();
+        for ((slot, _), found) in batch.iter().zip(found) {
+            if state.is_live(*slot) {
+                let vector = load(state, *slot, found?)?;
+                sparse.extend(vector.map(|vector| (*slot, vector)));
+            } else {
+                lost[*slot as usize] = !found.is_ok_and(|upsert| bury(state, *slot, &upsert));
+            }
+        }
+        if !sparse.is_empty() {
+            let index = state
+                .sparse
+                .get_or_insert_with(|| Box::new(SparseIndex::new()));
+            index.fill(&sparse, &self.workers);
         }
         Ok(())
     }
@@ -67,8 +96,8 @@ impl Inner {
     }
 }
 
-/// Puts what was read into the slot of its record.
-fn load(state: &mut State, slot: u32, upsert: Upsert) -> Result<()> {
+/// Puts what was read into the slot of its record, but for the sparse vector.
+fn load(state: &mut State, slot: u32, upsert: Upsert) -> Result<Option<SparseVector>> {
     let known = &mut state.slots[slot as usize];
     if known.sequence != upsert.sequence || known.id != upsert.record.id {
         let what = "the record is not the one that the checkpoint lists";
@@ -79,13 +108,7 @@ fn load(state: &mut State, slot: u32, upsert: Upsert) -> Result<()> {
     if let Some(dense) = &mut state.dense {
         dense.space.set(slot, &upsert.record.dense);
     }
-    if let Some(vector) = &upsert.record.sparse {
-        let sparse = state
-            .sparse
-            .get_or_insert_with(|| Box::new(SparseIndex::new()));
-        sparse.insert(slot, vector);
-    }
-    Ok(())
+    Ok(upsert.record.sparse)
 }
 
 /// Gives a dead node its vector back; whether it has one then.
