@@ -35,9 +35,7 @@ impl Shop {
                 return tx.abort("sold out");
             }
             let message = Message::new("orders", format!("{order} {item}"));
-            tx.enlist(&self.queue)?
-                .publish(message)
-                .map_err(upkv::storage::Error::from)?;
+            tx.enlist(&self.queue)?.publish(message)?;
             let record = Record::new(format!("order-{order}"), [1.0, 2.0]);
             let record = record.metadata(json!({"item": item}));
             tx.enlist(&self.docs)?.upsert("", record)?;
@@ -53,9 +51,7 @@ pub(crate) async fn ship(ctx: Ctx, shop: Shop, order: u32) -> Result<i64, StepEr
         shop.db.transaction(|tx| {
             let shipped = tx.incr_by("shipped", weight)?;
             let message = Message::new("mails", format!("order {order} is on its way"));
-            tx.enlist(&shop.queue)?
-                .publish(message)
-                .map_err(upkv::storage::Error::from)?;
+            tx.enlist(&shop.queue)?.publish(message)?;
             Ok(tx.enlist(step)?.complete(step, &shipped)?)
         })
     })

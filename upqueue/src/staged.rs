@@ -46,7 +46,7 @@ impl StagedMessages {
     /// # Errors
     ///
     /// As [`Queue::publish`]; a full queue refuses the commit.
-    pub fn publish(&mut self, message: Message) -> Result<()> {
+    pub fn publish(&mut self, message: Message) -> storage::Result<()> {
         message.check()?;
         self.messages.push(message);
         Ok(())
