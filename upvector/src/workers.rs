@@ -23,6 +23,10 @@ impl Workers {
     }
 
     /// `work` on every item, on as many threads as the machine has cores.
+    #[cfg_attr(
+        not(feature = "parallel"),
+        expect(clippy::unused_self, reason = "there are no threads to ask")
+    )]
     pub(crate) fn map<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -39,6 +43,10 @@ impl Workers {
     }
 
     /// Both, at the same time where there are threads.
+    #[cfg_attr(
+        not(feature = "parallel"),
+        expect(clippy::unused_self, reason = "there are no threads to ask")
+    )]
     pub(crate) fn join<A: Send, B: Send>(
         &self,
         one: impl FnOnce() -> A + Send,

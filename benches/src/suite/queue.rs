@@ -89,7 +89,11 @@ fn against_peers(bench: &mut Bench) -> Result<()> {
     #[cfg(feature = "peers-queue")]
     let effectum = Effectum::create(&dir.join("effectum.db"))?;
     bench.row(
-        higher("publish, 100 B, Os, 1 producer", "1/s", Goal::RatioAtLeast(10.0)),
+        higher(
+            "publish, 100 B, Os, 1 producer",
+            "1/s",
+            Goal::RatioAtLeast(10.0),
+        ),
         Contender::new(ours.name(), || publish_rate(&ours, count, &body)),
         vec![
             #[cfg(feature = "peers-queue")]
@@ -121,7 +125,11 @@ fn cycles(bench: &mut Bench) -> Result<()> {
     let body = value(4, BODY);
     let interval = Durability::Interval(Duration::from_secs(1));
     let queues = [
-        (UpQueue::in_memory()?, "in memory", Goal::AtLeast(1_500_000.0)),
+        (
+            UpQueue::in_memory()?,
+            "in memory",
+            Goal::AtLeast(1_500_000.0),
+        ),
         (
             UpQueue::on_disk(&dir.join("memory"), Durability::Memory)?,
             "Memory",

@@ -28,7 +28,8 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     search(bench, &data, &engines)?;
     drop(engines);
     build(bench, &data)?;
-    reopen(bench)
+    reopen(bench)?;
+    docsearch(bench)
 }
 
 struct Data {
@@ -43,16 +44,15 @@ impl Data {
     /// Sentence embeddings where there are some, else vectors drawn from clusters.
     fn load(count: usize) -> Result<Self> {
         let stored = data_dir().map(|dir| dir.join("wordnet"));
-        let (name, base, queries) = match stored.filter(|dir| dir.is_dir()) {
-            Some(dir) => (
+        let (name, base, queries) = if let Some(dir) = stored.filter(|dir| dir.is_dir()) {
+            (
                 "sentence embeddings",
                 half_array(&dir.join("base.f16.npy"), count)?,
                 half_array(&dir.join("queries.f16.npy"), QUERIES)?,
-            ),
-            None => {
-                let (base, queries) = clustered(7, count, QUERIES, 384, 300);
-                ("clustered vectors", base, queries)
-            }
+            )
+        } else {
+            let (base, queries) = clustered(7, count, QUERIES, 384, 300);
+            ("clustered vectors", base, queries)
         };
         let truth = queries.iter().map(|query| base.nearest(query, K)).collect();
         let name = format!("{} {name} of {}", base.len(), base.dimensions);
@@ -138,7 +138,10 @@ fn search(bench: &mut Bench, data: &Data, all: &[Built]) -> Result<()> {
     let (ours, peers) = all.split_first().ok_or("no engine")?;
     bench.row(
         higher(
-            format!("searches, top {K}, recall {RECALL}, 1 thread, {}", data.name),
+            format!(
+                "searches, top {K}, recall {RECALL}, 1 thread, {}",
+                data.name
+            ),
             "1/s",
             Goal::None,
         ),
@@ -168,10 +171,15 @@ fn build(bench: &mut Bench, data: &Data) -> Result<()> {
         Ok(part.len() as f64 / start.elapsed().as_secs_f64())
     };
     let dimensions = part.dimensions;
-    let name = format!("vectors of {dimensions} built into an index of {}", part.len());
+    let name = format!(
+        "vectors of {dimensions} built into an index of {}",
+        part.len()
+    );
     bench.row(
         higher(name, "1/s", Goal::None),
-        Contender::new("up f32 R=32", || rate(&mut UpVector::in_memory(dimensions)?)),
+        Contender::new("up f32 R=32", || {
+            rate(&mut UpVector::in_memory(dimensions)?)
+        }),
         vec![
             #[cfg(feature = "peers-vector")]
             Contender::new("usearch f32 M=16", || rate(&mut Usearch::new(false))),
@@ -211,4 +219,43 @@ fn reopen(bench: &mut Bench) -> Result<()> {
         Vec::new(),
     )?;
     bench.drop_dir("vectors")
+}
+
+/// The program of that name, as users run it: all five engines at once.
+fn docsearch(bench: &mut Bench) -> Result<()> {
+    let spec = higher(
+        "chunks indexed by docsearch, Interval(1s)",
+        "1/s",
+        Goal::AtLeast(3_000.0),
+    );
+    let program = std::env::current_exe()?
+        .with_file_name("examples")
+        .join("docsearch");
+    if !program.is_file() {
+        bench.skip(
+            spec,
+            "cargo build --release --example docsearch comes first",
+        );
+        return Ok(());
+    }
+    let dir = bench.fresh_dir("docsearch")?;
+    let seconds = bench.effort.pick(20, 5).to_string();
+    let mut run = 0;
+    let rate = || {
+        run += 1;
+        let store = dir.join(run.to_string());
+        let mut command = std::process::Command::new(&program);
+        command.arg("--store").arg(&store);
+        let output = command.args(["--seconds", &seconds, "index"]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rate = text
+            .lines()
+            .find(|line| line.starts_with("indexed"))
+            .and_then(|line| line.split_whitespace().rev().nth(1))
+            .and_then(|rate| rate.replace(',', "").parse().ok());
+        std::fs::remove_dir_all(&store)?;
+        Ok(rate.ok_or_else(|| format!("docsearch says {text:?}"))?)
+    };
+    bench.row(spec, Contender::new("up", rate), Vec::new())?;
+    bench.drop_dir("docsearch")
 }

@@ -64,7 +64,7 @@ impl VectorEngine for UpVector {
             let record = |i: usize| Record::new(i.to_string(), base.row(i));
             namespace.upsert_many((start..end).map(record))?;
         }
-        while self.store.maintain(std::time::Duration::from_secs(60))?.more {}
+        while self.store.maintain(std::time::Duration::from_mins(1))?.more {}
         Ok(())
     }
 
