@@ -1,7 +1,7 @@
 //! Immutable views of file ranges: a mapping of a real file, or bytes on the heap.
 //!
 //! Invariant: only ranges that are never written again are mapped, never past the length the file has at that moment, and every
-//! access goes through one bounds check. This is the sole user of `memmap2` and the sole place of unsafe code in the store.
+//! access goes through one bounds check. Nothing else maps files.
 #![expect(
     unsafe_code,
     reason = "mapping a file is unsafe; the fence is this module"

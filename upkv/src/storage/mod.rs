@@ -25,6 +25,7 @@ mod manifest;
 pub mod mapped;
 mod mount;
 mod participant;
+mod process;
 mod registry;
 mod salvage;
 mod stats;

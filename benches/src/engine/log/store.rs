@@ -1,4 +1,4 @@
-//! Our store under the smallest engine there can be: it appends records and remembers nothing about them.
+//! Our store under the smallest engine there can be: it appends records, keeps all of them alive and remembers only how many.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,11 @@ struct Appender {
 
 impl Participant for Appender {
     fn apply(&self, section: &Section<'_>) -> StoreResult<()> {
-        *self.count.lock() += section.records().count() as u64;
+        let mut count = self.count.lock();
+        for record in section.records() {
+            self.mount.retain(record.address);
+            *count += 1;
+        }
         Ok(())
     }
 
@@ -96,6 +100,7 @@ impl StoreLog {
         frame.push(mount, APPENDED, &[body]);
         let mut count = self.engine.count.lock();
         let commit = mount.append(&mut frame)?;
+        mount.retain(commit.address(0));
         *count += 1;
         drop(count);
         mount.settle(&commit, Some(level))?;

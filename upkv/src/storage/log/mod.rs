@@ -34,6 +34,7 @@ pub(crate) use segment::{Segment, SegmentTable, id_of, path_of};
 use super::address::Seq;
 use super::clock::{Clock, Random};
 use super::error::{Error, ErrorKind, Result};
+use super::process::Process;
 use super::sync::{Condvar, Mutex};
 use super::vfs::Vfs;
 
@@ -68,7 +69,7 @@ pub(crate) struct Log {
     durable: AtomicU64,
     failure: OnceLock<String>,
     /// The process that opened the log.
-    owner: u32,
+    owner: Process,
     closed: std::sync::atomic::AtomicBool,
     /// A segment was filled since the last upkeep.
     pub(crate) filled: std::sync::atomic::AtomicBool,
@@ -193,7 +194,7 @@ impl Log {
             written: AtomicU64::new(last),
             durable: AtomicU64::new(last),
             failure: OnceLock::new(),
-            owner: std::process::id(),
+            owner: Process::current(),
             filled: std::sync::atomic::AtomicBool::new(false),
             closed: std::sync::atomic::AtomicBool::new(false),
             counters: Counters::default(),
@@ -239,10 +240,11 @@ impl Log {
 
     /// A forked child shares the file offsets and the lock of its parent: it must not write.
     pub(crate) fn check_process(&self) -> Result<()> {
-        if std::process::id() == self.owner {
+        if self.owner.is_current() {
             return Ok(());
         }
-        Err(ErrorKind::Forked { parent: self.owner }.into())
+        let parent = self.owner.id();
+        Err(ErrorKind::Forked { parent }.into())
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

@@ -16,7 +16,7 @@ use super::super::error::{Error, ErrorKind, Result};
 use super::super::format::{FrameHeader, HeaderError, SEGMENT_HEADER, SUPPORTED, SegmentHeader};
 use super::super::participant::records_of;
 use super::super::vfs::{OpenHow, Vfs, VfsFile};
-use super::scan::scan;
+use super::scan::{is_blank, scan};
 use super::tail::Newest;
 use super::{Segment, SegmentTable, id_of, path_of};
 
@@ -206,7 +206,7 @@ fn has_no_frames(file: &dyn VfsFile, path: &Path) -> Result<bool> {
         if read == 0 {
             return Ok(true);
         }
-        if buffer[..read].iter().any(|b| *b != 0) {
+        if !is_blank(&buffer[..read]) {
             return Ok(false);
         }
         at += read as u64;

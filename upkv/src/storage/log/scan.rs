@@ -44,7 +44,7 @@ pub(crate) fn scan<E>(
             let rest = usize::try_from(result.end)
                 .ok()
                 .and_then(|at| bytes.get(at..));
-            if rest.is_some_and(|rest| rest.iter().any(|b| *b != 0)) {
+            if rest.is_some_and(|rest| !is_blank(rest)) {
                 result.how = End::Broken;
             }
             break;
@@ -55,6 +55,13 @@ pub(crate) fn scan<E>(
         result.durable = result.durable.max(header.durable);
     }
     Ok(result)
+}
+
+/// Whether all bytes are zero. In blocks, because a new segment is mostly that.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    let mut blocks = bytes.chunks_exact(64);
+    blocks.all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
+        && blocks.remainder().iter().all(|byte| *byte == 0)
 }
 
 /// The frame with number `seq` at `end`, or at the next page where small frames move to.

@@ -53,7 +53,6 @@ impl Log {
         let Some(segment) = head.segment.clone() else {
             return Ok(());
         };
-        // Once per group of commits, because it is a system call.
         self.check_process()?;
         let pending = head.take_pending();
         let newest = head.next_seq - 1;

@@ -16,6 +16,7 @@ use super::super::format::{
     FRAME_HEADER, FrameHeader, PAGE, PAGE_LOCAL, SEGMENT_HEADER, SegmentHeader, low, u32_at,
 };
 use super::super::manifest::replace;
+use super::super::mapped::Map;
 use super::super::participant::records_of;
 use super::super::vfs::{OpenHow, Vfs};
 use super::recover::{Found, Known, Recovered, require};
@@ -27,7 +28,9 @@ pub(super) struct Newest<'a> {
     known: &'a Known<'a>,
     segment: Segment,
     file_len: u64,
-    bytes: Vec<u8>,
+    bytes: Map,
+    /// The valid frames from the start of the replay on, with their offsets.
+    frames: Vec<(u32, FrameHeader)>,
     start: u64,
     /// First commit after the last valid one.
     end_seq: Seq,
@@ -52,31 +55,30 @@ impl<'a> Newest<'a> {
             file_len,
         } = this;
         let size = usize::try_from(file_len).map_err(|_| Error::misuse("segment too large"))?;
-        let mut bytes = vec![0; size];
-        let read = segment
-            .file
-            .read_at(0, &mut bytes)
-            .map_err(|e| Error::io("read", &segment.path, e))?;
-        bytes.truncate(read);
+        let map = segment.file.map(size);
+        let map = map.map_err(|e| Error::io("map", &segment.path, e))?;
+        let bytes = map.as_slice();
         // A checkpoint is named only after the log before it is durable.
-        let reaches = start <= bytes.len() as u64;
+        let reaches = start <= file_len;
         require(reaches, &segment.path, file_len, before.next_seq)?;
+        let mut frames = Vec::new();
         let mut synced_to = 0;
         let from_seq = before.next_seq;
         let found = scan(
-            &bytes,
+            bytes,
             segment.salt,
             start,
             from_seq,
             Seq::MAX,
-            |_, frame| {
+            |offset, frame| {
+                frames.push((offset, *frame));
                 synced_to = synced_to.max(frame.durable);
                 Ok::<(), Error>(())
             },
         )?;
         let mut bytes_cut = 0;
         if found.how == End::Broken {
-            let vouched = evidence(&bytes, segment.salt, found.end, found.next_seq);
+            let vouched = evidence(bytes, segment.salt, found.end, found.next_seq);
             let torn = vouched.is_none_or(|durable| durable < found.next_seq);
             require(torn, &segment.path, found.end, found.next_seq)?;
             let used = bytes.iter().rposition(|b| *b != 0);
@@ -96,7 +98,8 @@ impl<'a> Newest<'a> {
             known,
             segment,
             file_len,
-            bytes,
+            bytes: map,
+            frames,
             start,
             end_seq: found.next_seq,
             synced_to,
@@ -113,49 +116,49 @@ impl<'a> Newest<'a> {
         random: &Random,
         out: &mut Recovered,
     ) -> Result<()> {
-        let Self { segment, bytes, .. } = &self;
         out.clean = self.clean;
         out.bytes_cut += self.bytes_cut;
         let mut keep = self.start;
-        let stop = self.synced_to.saturating_add(1);
-        let from_seq = out.next_seq;
-        let kept = scan(
-            bytes,
-            segment.salt,
-            self.start,
-            from_seq,
-            stop,
-            |offset, frame| {
-                out.visit(bytes, segment.id, offset, frame);
-                keep = u64::from(offset) + u64::from(frame.len);
-                Ok::<(), Error>(())
-            },
-        )?;
-        out.next_seq = kept.next_seq;
-        if kept.next_seq < self.end_seq {
-            let moved = self.rewrite(vfs, dir, random, keep, kept.next_seq)?;
+        for (offset, frame) in &self.frames {
+            if frame.seq > self.synced_to {
+                break;
+            }
+            out.visit(self.bytes.as_slice(), self.segment.id, *offset, frame);
+            keep = u64::from(*offset) + u64::from(frame.len);
+            out.next_seq = frame.seq + 1;
+        }
+        if out.next_seq < self.end_seq {
+            let moved = self.rewrite(vfs, dir, random, out.next_seq)?;
             out.take_in_copy(&moved, self.end_seq)?;
             out.segments.insert(Arc::new(moved));
         }
+        let Self {
+            segment,
+            bytes,
+            file_len,
+            clean,
+            ..
+        } = self;
+        // Nothing may be cut off under a mapping.
+        drop(bytes);
         let io = |op, e| Error::io(op, &segment.path, e);
-        if keep < self.file_len {
+        if keep < file_len {
             segment.file.set_len(keep).map_err(|e| io("truncate", e))?;
         }
-        if !self.clean {
+        if !clean {
             segment.file.sync_data().map_err(|e| io("sync", e))?;
         }
         segment.seal(keep)?;
-        out.segments.insert(Arc::new(self.segment));
+        out.segments.insert(Arc::new(segment));
         Ok(())
     }
 
-    /// Copies the commits from `from_seq` on, which begin at `at`, into a new segment, written aside, synced and renamed.
+    /// Copies the commits from `from_seq` on into a new segment, written aside, synced and renamed.
     fn rewrite(
         &self,
         vfs: &Arc<dyn Vfs>,
         dir: &Path,
         random: &Random,
-        at: u64,
         from_seq: Seq,
     ) -> Result<Segment> {
         let id = self.segment.id + 1;
@@ -170,28 +173,20 @@ impl<'a> Newest<'a> {
             capacity: 0,
         };
         let source = Source {
-            bytes: &self.bytes,
+            bytes: self.bytes.as_slice(),
             salt: self.segment.salt,
         };
         let mut body = Vec::new();
         // The file gets its name only once all of it is durable, so its frames may say so.
         let durable = self.end_seq - 1;
-        scan(
-            source.bytes,
-            source.salt,
-            at,
-            from_seq,
-            self.end_seq,
-            |offset, frame| {
-                source.copy_frame(
-                    offset,
-                    &FrameHeader { durable, ..*frame },
-                    header.salt,
-                    &mut body,
-                );
-                Ok::<(), Error>(())
-            },
-        )?;
+        for (offset, frame) in self
+            .frames
+            .iter()
+            .filter(|(_, frame)| frame.seq >= from_seq)
+        {
+            let said = FrameHeader { durable, ..*frame };
+            source.copy_frame(*offset, &said, header.salt, &mut body);
+        }
         header.capacity = SEGMENT_HEADER + body.len() as u64;
         let parts: [&[u8]; 2] = [&header.encode(), &body];
         replace(vfs, &dir.join("seg"), &path, &aside, &parts)?;
