@@ -8,7 +8,7 @@ use crate::builder::Builder;
 use crate::command;
 use crate::command::{Reply, Session};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{Engine, Keys};
+use crate::keyspace::engine::{DATABASES, Engine, Keys};
 use crate::keyspace::work::Work;
 use crate::ops;
 use crate::ops::keys::ExpireIf;
@@ -48,6 +48,8 @@ pub struct Db {
     pub(crate) engine: Arc<Engine>,
     /// Level of this handle; `None` is the mount's.
     pub(crate) level: Option<Durability>,
+    /// Which of the databases of the mount keys belong to.
+    pub(crate) index: u8,
 }
 
 impl Db {
@@ -75,6 +77,7 @@ impl Db {
             store: store.clone(),
             engine,
             level: None,
+            index: 0,
         })
     }
 
@@ -129,6 +132,32 @@ impl Db {
         }
     }
 
+    /// A handle to another of the 16 databases of this mount, which share a log and can be changed together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`]: `index` is 16 or more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use upkv::{Db, Store};
+    /// let db = Db::mount(&Store::memory()?, "cache")?;
+    /// let sessions = db.database(1)?;
+    /// sessions.set("a", "1")?;
+    /// assert!(!db.exists("a")?);
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn database(&self, index: u8) -> Result<Self> {
+        if index >= DATABASES {
+            return Err(Error::refused("ERR DB index is out of range"));
+        }
+        Ok(Self {
+            index,
+            ..self.clone()
+        })
+    }
+
     /// The position of the newest commit, which includes every write that has returned.
     pub fn token(&self) -> Token {
         self.store.token()
@@ -164,7 +193,7 @@ impl Db {
     ///
     /// O(1); copies no bytes, except for integers. A cold value costs at most one read, with no lock held.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>> {
-        Ok(self.engine.get(key.as_ref())?.map(Value::from))
+        Ok(self.engine.get(self.index, key.as_ref())?.map(Value::from))
     }
 
     /// The strings at several keys, read at one moment; a key of another type reads as missing.
@@ -178,14 +207,15 @@ impl Db {
     ) -> Result<Vec<Option<Value>>> {
         let owned: Vec<K> = keys.into_iter().collect();
         let keys: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        self.engine.run(self.level, Keys::Many(&keys), |work| {
-            work.prefetch_strings(&keys)?;
-            let read = |key: &&[u8]| match work.kind(key)? {
-                Some(Kind::String) => Ok(ops::string::get(work, key)?.map(Value::from)),
-                _ => Ok(None),
-            };
-            keys.iter().map(read).collect()
-        })
+        self.engine
+            .run(self.index, self.level, Keys::Many(&keys), |work| {
+                work.prefetch_strings(&keys)?;
+                let read = |key: &&[u8]| match work.kind(key)? {
+                    Some(Kind::String) => Ok(ops::string::get(work, key)?.map(Value::from)),
+                    _ => Ok(None),
+                };
+                keys.iter().map(read).collect()
+            })
     }
 
     /// Sets a string, whatever the key held; its deadline is dropped.
@@ -248,13 +278,14 @@ impl Db {
         let owned: Vec<(K, V)> = pairs.into_iter().collect();
         let keys: Vec<&[u8]> = owned.iter().map(|(key, _)| key.as_ref()).collect();
         self.engine.check_room()?;
-        self.engine.run(self.level, Keys::Many(&keys), |work| {
-            for (key, value) in &owned {
-                let how = plain(SetOptions::new(), false);
-                ops::string::set(work, key.as_ref(), value.as_ref(), how)?;
-            }
-            Ok(())
-        })
+        self.engine
+            .run(self.index, self.level, Keys::Many(&keys), |work| {
+                for (key, value) in &owned {
+                    let how = plain(SetOptions::new(), false);
+                    ops::string::set(work, key.as_ref(), value.as_ref(), how)?;
+                }
+                Ok(())
+            })
     }
 
     /// Sets a string if `key` holds exactly `expected` (`None`: if it is missing); whether it was set.
@@ -431,10 +462,11 @@ impl Db {
     pub fn delete_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<usize> {
         let owned: Vec<K> = keys.into_iter().collect();
         let keys: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        self.engine.run(self.level, Keys::Many(&keys), |work| {
-            keys.iter()
-                .try_fold(0, |count, key| Ok(count + usize::from(work.remove(key)?)))
-        })
+        self.engine
+            .run(self.index, self.level, Keys::Many(&keys), |work| {
+                keys.iter()
+                    .try_fold(0, |count, key| Ok(count + usize::from(work.remove(key)?)))
+            })
     }
 
     /// The type of the key's value.
@@ -508,7 +540,7 @@ impl Db {
     pub fn rename(&self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
         self.engine
-            .run(self.level, Keys::Many(&[from, to]), |work| {
+            .run(self.index, self.level, Keys::Many(&[from, to]), |work| {
                 ops::keys::rename(work, from, to, false).map(drop)
             })
     }
@@ -526,7 +558,8 @@ impl Db {
     ///
     /// None in practice.
     pub fn len(&self) -> Result<usize> {
-        self.engine.run(self.level, Keys::All, ops::keys::count)
+        self.engine
+            .run(self.index, self.level, Keys::All, ops::keys::count)
     }
 
     /// Whether there is no key.
@@ -544,8 +577,9 @@ impl Db {
     ///
     /// [`Error::Storage`].
     pub fn flush(&self) -> Result<()> {
-        self.engine
-            .run(self.level, Keys::All, |work| work.flush().map(drop))
+        self.engine.run(self.index, self.level, Keys::All, |work| {
+            work.flush().map(drop)
+        })
     }
 
     // --- doors
@@ -579,7 +613,7 @@ impl Db {
     pub fn command<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
         let owned: Vec<A> = args.into_iter().collect();
         let args: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        command::execute(&self.engine, self.level, &args)
+        command::execute(&self.engine, self.index, self.level, &args)
     }
 
     /// A sequence of commands with MULTI, EXEC and WATCH.
@@ -677,7 +711,8 @@ impl Db {
     }
 
     fn run<R>(&self, key: &[u8], body: impl FnMut(&mut Work<'_>) -> Result<R>) -> Result<R> {
-        self.engine.run(self.level, Keys::One(key), body)
+        self.engine
+            .run(self.index, self.level, Keys::One(key), body)
     }
 
     fn grow<R>(&self, key: &[u8], body: impl FnMut(&mut Work<'_>) -> Result<R>) -> Result<R> {

@@ -45,8 +45,13 @@ pub(crate) fn run<T, E: From<Error>>(
     let mut loaded = Vec::new();
     let mut all = false;
     for attempt in 0.. {
-        let mut work = Work::new(engine, std::mem::take(&mut loaded), attempt >= RESTARTS_MAX);
-        Engine::lock(&mut work, if all { Keys::All } else { Keys::Open })?;
+        let mut work = Work::new(
+            engine,
+            db.index,
+            std::mem::take(&mut loaded),
+            attempt >= RESTARTS_MAX,
+        );
+        Engine::lock(&mut work, if all { Keys::Every } else { Keys::Open })?;
         let mut tx = Transaction {
             work: RefCell::new(work),
             others: storage::Transaction::new(),

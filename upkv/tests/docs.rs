@@ -1,24 +1,47 @@
-//! The command reference names every command of the table, and no other.
+//! The command reference is what the command table says; `UP_BLESS=1` rewrites it.
+
+use std::fmt::Write;
+
+const START: &str = "<!-- commands -->\n";
+const END: &str = "<!-- end of commands -->\n";
+
+fn table() -> String {
+    let mut text = String::new();
+    let mut rows: Vec<_> = upkv::commands().collect();
+    rows.sort_by_key(|row| (row.group, row.name));
+    let mut group = "";
+    for row in rows {
+        if row.group != group {
+            group = row.group;
+            let title = &group[..1].to_ascii_uppercase();
+            write!(text, "\n## {title}{}\n\n", &group[1..].replace('-', " ")).expect("a string");
+            text.push_str("| command | since | what it does | complexity |\n|---|---|---|---|\n");
+        }
+        let name = row.name.to_ascii_uppercase().replace('|', " ");
+        writeln!(
+            text,
+            "| {name} | {} | {} | {} |",
+            row.since, row.summary, row.complexity
+        )
+        .expect("a string");
+    }
+    text
+}
 
 #[test]
 fn the_reference_lists_the_command_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
     let text = std::fs::read_to_string(path).expect("the reference exists");
-    let rows: Vec<(String, String)> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("| "))
-        .filter_map(|line| {
-            let mut cells = line.split(" | ");
-            Some((
-                cells.next()?.to_ascii_lowercase(),
-                cells.next()?.to_string(),
-            ))
-        })
-        .filter(|(name, _)| name != "command" || text.contains("| COMMAND |"))
-        .filter(|(_, summary)| summary != "what it does")
-        .collect();
-    let expected: Vec<(String, String)> = upkv::commands()
-        .map(|info| (info.name.into(), info.summary.into()))
-        .collect();
-    assert_eq!(rows, expected);
+    let start = text.find(START).expect("a start marker") + START.len();
+    let end = text.find(END).expect("an end marker");
+    if std::env::var_os("UP_BLESS").is_some() {
+        let new = format!("{}{}\n{}", &text[..start], table(), &text[end..]);
+        std::fs::write(path, new).expect("the reference is writable");
+        return;
+    }
+    assert_eq!(
+        text[start..end].trim(),
+        table().trim(),
+        "run the test with UP_BLESS=1 to bring the reference up to date"
+    );
 }

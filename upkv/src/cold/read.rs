@@ -27,6 +27,7 @@ impl Engine {
             match self.read_cold(&wanted) {
                 Ok(object) => {
                     loaded.push(Loaded {
+                        shard: wanted.shard,
                         key: wanted.key,
                         chain: wanted.chain,
                         object,
@@ -42,7 +43,7 @@ impl Engine {
 
     fn is_current(&self, wanted: &ColdRef) -> bool {
         let probe = self.hashers.probe(&wanted.key);
-        let shard = self.shards[self.shard_of(probe.placement)].lock();
+        let shard = self.shard(wanted.shard).lock();
         let entry = shard.table.find(probe, &wanted.key);
         entry.is_some_and(|entry| entry.slot.home.is_chain(&wanted.chain))
     }
@@ -95,11 +96,16 @@ impl Engine {
     }
 
     /// The string at `key`: the short way, with the lock held only to look.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+    pub(crate) fn get(&self, db: u8, key: &[u8]) -> Result<Option<Bytes>> {
         let probe = self.hashers.probe(key);
         let now = self.mount.now().as_millis();
         loop {
-            let mut shard = self.shards[self.shard_of(probe.placement)].lock();
+            let physical = self.swapped.physical(db);
+            let index = self.first_shard(physical) + self.shard_of(probe.placement);
+            let mut shard = self.shard(index).lock();
+            if self.swapped.physical(db) != physical {
+                continue;
+            }
             let Some(entry) = shard.live_mut(probe, key, now) else {
                 shard.stats.misses += 1;
                 return Ok(None);
@@ -119,7 +125,7 @@ impl Engine {
             drop(shard);
             self.cold_reads.fetch_add(1, Ordering::Relaxed);
             let body = self.read(image);
-            let mut shard = self.shards[self.shard_of(probe.placement)].lock();
+            let mut shard = self.shard(index).lock();
             let current = shard.table.find_mut(probe, key);
             let Some(entry) = current.filter(|entry| entry.slot.home.image() == image) else {
                 if let (Ok(body), None) = (&body, shard.live(probe, key, now)) {

@@ -45,27 +45,37 @@ impl Engine {
         }
     }
 
+    /// The shard that the hand points at, among those of the databases in use.
+    fn under_hand(&self) -> Option<usize> {
+        let count = self.in_use().count() << self.shard_bits;
+        let at = self.hand.load(Ordering::Relaxed).checked_rem(count)?;
+        let db = self.in_use().nth(at >> self.shard_bits)?;
+        Some(self.first_shard(db) + (at & (self.shard_count() - 1)))
+    }
+
     /// Moves the hand over up to `segments` table segments; whether memory is still over the limit.
     pub(crate) fn sweep(&self, segments: usize) -> Result<bool> {
         for _ in 0..segments {
             if !self.is_over_limit() {
                 return Ok(false);
             }
-            let index = self.hand.load(Ordering::Relaxed) % self.shards.len();
+            let Some(index) = self.under_hand() else {
+                return Ok(false);
+            };
             // Another thread at work in this shard will be done with it by the next pass.
-            let Some(mut shard) = self.shards[index].try_lock() else {
+            let Some(mut shard) = self.shard(index).try_lock() else {
                 self.hand.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
             let at = shard.hand;
-            self.sweep_segment(&mut shard, at)?;
+            self.sweep_segment(index, &mut shard, at)?;
             self.report_used(&mut shard);
             shard.hand += 1;
             if shard.hand >= shard.table.segment_count() {
                 shard.hand = 0;
                 let hand = self.hand.fetch_add(1, Ordering::Relaxed) + 1;
                 // Four passes bring every counter to zero; what is left then cannot be dropped.
-                if hand.is_multiple_of(4 * self.shards.len()) {
+                if hand.is_multiple_of(4 * self.shards().count()) {
                     let used = self.used.load(Ordering::Relaxed);
                     let slack = self.memory_limit.unwrap_or(0) / 64;
                     self.sweep_above
@@ -77,7 +87,7 @@ impl Engine {
     }
 
     /// Cools the entries of one segment and drops the values of those that were cold already.
-    fn sweep_segment(&self, shard: &mut Shard, segment: usize) -> Result<()> {
+    fn sweep_segment(&self, index: usize, shard: &mut Shard, segment: usize) -> Result<()> {
         let now = self.mount.now().as_millis();
         let mut stale: Vec<Box<[u8]>> = Vec::new();
         let mut dropped = 0;
@@ -96,20 +106,28 @@ impl Engine {
         shard.used -= freed;
         shard.stats.demoted += dropped;
         for key in stale {
-            self.demote_with_image(shard, &key)?;
+            self.demote_with_image(index, shard, &key)?;
         }
         Ok(())
     }
 
     /// Writes a collection whole, so that its deltas are not needed any more, and drops it from memory.
-    fn demote_with_image(&self, shard: &mut Shard, key: &[u8]) -> Result<()> {
+    fn demote_with_image(&self, index: usize, shard: &mut Shard, key: &[u8]) -> Result<()> {
         let probe = self.hashers.probe(key);
         let Some(entry) = shard.table.find_mut(probe, key) else {
             return Ok(());
         };
         let mut frame = self.mount.frame();
         let slot = &mut entry.slot;
-        record::push_image(&mut frame, &self.mount, key, slot.expire_at, &slot.object);
+        let db = self.physical_of(index);
+        record::push_image(
+            &mut frame,
+            &self.mount,
+            db,
+            key,
+            slot.expire_at,
+            &slot.object,
+        );
         let commit = self.mount.append(&mut frame)?;
         slot.home.records().for_each(|at| self.mount.release(at));
         slot.home = Home::at(commit.address(0));
@@ -121,12 +139,12 @@ impl Engine {
 
     /// Drops every value that can be dropped, whatever the limit.
     pub(crate) fn demote_all(&self) -> Result<()> {
-        for shard in &self.shards {
+        for (index, shard) in self.shards() {
             let mut shard = shard.lock();
             for segment in 0..shard.table.segment_count() {
                 // Two bits of access counter: the fourth visit finds every one at zero.
                 for _ in 0..4 {
-                    self.sweep_segment(&mut shard, segment)?;
+                    self.sweep_segment(index, &mut shard, segment)?;
                 }
             }
             self.report_used(&mut shard);
@@ -140,7 +158,12 @@ fn is_worth_demoting(entry: &Entry, now: u64) -> bool {
     let large = match &slot.object {
         Object::Int(_) | Object::Cold { .. } => false,
         Object::Bytes(bytes) => bytes.len() >= DEMOTE_BYTES_MIN,
-        Object::Hash(_) | Object::Zset(_) => true,
+        Object::Hash(_)
+        | Object::Zset(_)
+        | Object::List(_)
+        | Object::Set(_)
+        | Object::Stream(_)
+        | Object::Json(_) => true,
     };
     let lasting = slot.expire_at == 0 || slot.expire_at > now.saturating_add(DEMOTE_TTL_MIN);
     large && lasting && !slot.home.is_none()

@@ -1,6 +1,7 @@
 //! Reading arguments: numbers, keywords and options, with the errors Redis gives.
 
 use crate::error::{Error, Result};
+use crate::keyspace::engine::DATABASES;
 use crate::number;
 use crate::options::Deadline;
 
@@ -17,6 +18,39 @@ pub(crate) fn float(text: &[u8]) -> Result<f64> {
 
 pub(crate) fn is(text: &[u8], keyword: &str) -> bool {
     text.eq_ignore_ascii_case(keyword.as_bytes())
+}
+
+/// The number of a database.
+pub(crate) fn database(text: &[u8]) -> Result<u8> {
+    let index = int(text)?;
+    let index = u8::try_from(index).ok().filter(|db| *db < DATABASES);
+    index.ok_or_else(no_such_database)
+}
+
+#[cold]
+pub(crate) fn no_such_database() -> Error {
+    Error::refused("ERR DB index is out of range")
+}
+
+/// How long a blocking command waits, given in seconds with decimals, in ms; `None` is for ever.
+pub(crate) fn timeout(text: &[u8]) -> Result<Option<u64>> {
+    let refused = || Error::refused("ERR timeout is not a float or out of range");
+    let seconds = number::parse_f64(text).ok_or_else(refused)?;
+    if seconds < 0.0 {
+        return Err(Error::refused("ERR timeout is negative"));
+    }
+    let millis = (seconds * 1000.0).ceil();
+    // Redis keeps the deadline in a signed number of ms.
+    if !millis.is_finite() || millis >= 9.2e18 {
+        return Err(Error::refused("ERR timeout is out of range"));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative and below 2^63"
+    )]
+    let millis = millis as u64;
+    Ok((millis > 0).then_some(millis))
 }
 
 /// A walk over the options at the end of an argument list.

@@ -2,12 +2,48 @@
 
 use super::args::{self, Args, ScanOf};
 use super::reply::Reply;
+use super::row::{Command, ONE, data, rows};
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::hash;
 use crate::value::hash::Hash;
+
+pub(super) static ROWS: &[Command] = rows! { "hash";
+    "hdel" -3 WRITE | FAST, ONE, data(hdel), "2.0.0", "O(fields)",
+        "Removes fields";
+    "hexists" 3 READ | FAST, ONE, data(hexists), "2.0.0", "O(1)",
+        "Tells whether a field exists";
+    "hget" 3 READ | FAST, ONE, data(hget), "2.0.0", "O(1)",
+        "Reads a field";
+    "hgetall" 2 READ, ONE, data(hgetall), "2.0.0", "O(n)",
+        "Reads all fields and values";
+    "hincrby" 4 WRITE | GROW | FAST, ONE, data(hincrby), "2.0.0", "O(1)",
+        "Adds an integer to a field";
+    "hincrbyfloat" 4 WRITE | GROW | FAST, ONE, data(hincrbyfloat), "2.6.0", "O(digits)",
+        "Adds a decimal to a field";
+    "hkeys" 2 READ, ONE, data(hkeys), "2.0.0", "O(n)",
+        "Reads all fields";
+    "hlen" 2 READ | FAST, ONE, data(hlen), "2.0.0", "O(1)",
+        "Counts fields";
+    "hmget" -3 READ | FAST, ONE, data(hmget), "2.0.0", "O(fields)",
+        "Reads some fields";
+    "hmset" -4 WRITE | GROW | FAST, ONE, data(hmset), "2.0.0", "O(fields)",
+        "Sets fields";
+    "hrandfield" -2 READ, ONE, data(hrandfield), "6.2.0", "O(n) with a positive count, else O(count)",
+        "Picks random fields";
+    "hscan" -3 READ, ONE, data(hscan), "2.8.0", "O(COUNT), O(512) while small",
+        "Iterates over fields";
+    "hset" -4 WRITE | GROW | FAST, ONE, data(hset), "2.0.0", "O(fields)",
+        "Sets fields";
+    "hsetnx" 4 WRITE | GROW | FAST, ONE, data(hsetnx), "2.0.0", "O(1)",
+        "Sets a field that does not exist";
+    "hstrlen" 3 READ | FAST, ONE, data(hstrlen), "3.2.0", "O(1)",
+        "Tells the length of a field's value";
+    "hvals" 2 READ, ONE, data(hvals), "2.0.0", "O(n)",
+        "Reads all values";
+};
 
 /// Most elements a random pick with repetition may return.
 const REPEATED_MAX: i64 = i64::MAX / 2;

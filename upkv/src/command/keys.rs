@@ -2,11 +2,59 @@
 
 use super::args::{self, Args, Options, ScanOf};
 use super::reply::Reply;
+use super::row::{CONTAINER, Command, EACH, NO_KEYS, ONE, SECOND, TWO, data, rows};
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
 use crate::ops::keys::{self, ExpireIf};
 use crate::value::Kind;
+
+pub(super) static ROWS: &[Command] = rows! { "generic";
+    "copy" -3 WRITE | GROW, TWO, data(copy), "6.2.0", "O(n) in the value",
+        "Copies a key";
+    "del" -2 WRITE, EACH, data(del), "1.0.0", "O(keys); a large value is freed after the reply is known",
+        "Removes keys";
+    "exists" -2 READ | FAST, EACH, data(exists), "1.0.0", "O(keys)",
+        "Counts existing keys";
+    "expire" -3 WRITE | FAST, ONE, data(expire), "1.0.0", "O(1)",
+        "Sets a time to live in seconds";
+    "expireat" -3 WRITE | FAST, ONE, data(expireat), "1.2.0", "O(1)",
+        "Sets a deadline in seconds";
+    "expiretime" 2 READ | FAST, ONE, data(expiretime), "7.0.0", "O(1)",
+        "Tells the deadline in seconds";
+    "keys" 2 READ | ALL, NO_KEYS, data(keys), "1.0.0", "O(n), all shards locked",
+        "Lists the keys that match a pattern";
+    "object" -2 READ, SECOND, CONTAINER, "2.2.3", "that of the subcommand",
+        "Inspects a value";
+    "object|encoding" 3 READ, SECOND, data(object_encoding), "2.2.3", "O(1)",
+        "Tells how a value is kept";
+    "persist" 2 WRITE | FAST, ONE, data(persist), "2.2.0", "O(1)",
+        "Removes a deadline";
+    "pexpire" -3 WRITE | FAST, ONE, data(pexpire), "2.6.0", "O(1)",
+        "Sets a time to live in milliseconds";
+    "pexpireat" -3 WRITE | FAST, ONE, data(pexpireat), "2.6.0", "O(1)",
+        "Sets a deadline in milliseconds";
+    "pexpiretime" 2 READ | FAST, ONE, data(pexpiretime), "7.0.0", "O(1)",
+        "Tells the deadline in milliseconds";
+    "pttl" 2 READ | FAST, ONE, data(pttl), "2.6.0", "O(1)",
+        "Tells the time to live in milliseconds";
+    "randomkey" 1 READ | ALL, NO_KEYS, data(randomkey), "1.0.0", "O(shards)",
+        "Picks a random key";
+    "rename" 3 WRITE, TWO, data(rename), "1.0.0", "O(n) in the value, which is logged under the new name",
+        "Renames a key";
+    "renamenx" 3 WRITE | FAST, TWO, data(renamenx), "1.0.0", "O(n) in the value",
+        "Renames a key if the new name is free";
+    "scan" -2 READ, NO_KEYS, data(scan), "2.8.0", "O(COUNT + 896)",
+        "Iterates over keys";
+    "touch" -2 READ | FAST, EACH, data(exists), "3.2.1", "O(keys)",
+        "Counts existing keys and notes the access";
+    "ttl" 2 READ | FAST, ONE, data(ttl), "1.0.0", "O(1)",
+        "Tells the time to live in seconds";
+    "type" 2 READ | FAST, ONE, data(type_of), "1.0.0", "O(1)",
+        "Tells the type of a key";
+    "unlink" -2 WRITE | FAST, EACH, data(del), "4.0.0", "O(keys)",
+        "Removes keys";
+};
 
 pub(super) fn del(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut removed = 0;
@@ -40,20 +88,16 @@ pub(super) fn renamenx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 pub(super) fn copy(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut replace = false;
+    let mut to = work.db();
     let mut options = Options::new(&args[3..]);
     while let Some(option) = options.next() {
         match &option[..] {
             "REPLACE" => replace = true,
-            "DB" => {
-                // One database: only its own number is in range.
-                if args::int(options.value()?)? != 0 {
-                    return Err(Error::refused("ERR DB index is out of range"));
-                }
-            }
+            "DB" => to = args::database(options.value()?)?,
             _ => return Err(Error::syntax()),
         }
     }
-    keys::copy(work, args[1], args[2], replace).map(Reply::flag)
+    keys::copy(work, args[1], args[2], to, replace).map(Reply::flag)
 }
 
 pub(super) fn randomkey(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
@@ -179,15 +223,7 @@ pub(super) fn persist(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     keys::persist(work, args[1]).map(Reply::flag)
 }
 
-pub(super) fn object(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let subcommand = String::from_utf8_lossy(args[1]).into_owned();
-    if !subcommand.eq_ignore_ascii_case("ENCODING") {
-        let text = format!("ERR unknown subcommand '{subcommand}'. Try OBJECT HELP.");
-        return Err(Error::refused_with(text));
-    }
-    let [_, _, key] = args else {
-        let text = "ERR wrong number of arguments for 'object|encoding' command";
-        return Err(Error::refused(text));
-    };
-    Ok(keys::encoding(work, key)?.map_or(Reply::Null, |name| Reply::bulk_copy(name.as_bytes())))
+pub(super) fn object_encoding(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let name = keys::encoding(work, args[2])?;
+    Ok(name.map_or(Reply::Null, |name| Reply::bulk_copy(name.as_bytes())))
 }

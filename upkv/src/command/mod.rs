@@ -1,12 +1,12 @@
 //! The untyped door: commands as lists of byte strings, replies as trees.
 //!
-//! [`table`] has one row a command; the other files are chapters of handlers that parse arguments and call
-//! `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
+//! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod args;
 mod hash;
 mod keys;
 mod reply;
+mod row;
 mod server;
 mod session;
 mod string;
@@ -17,36 +17,70 @@ pub use reply::Reply;
 pub use session::Session;
 pub use table::{CommandInfo, commands};
 
-pub(crate) use table::Command;
+pub(crate) use row::Command;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::engine::{Engine, Keys};
 use crate::keyspace::work::Work;
 use crate::storage::Durability;
 
 /// Runs one command on its own.
-pub(crate) fn execute(engine: &Engine, level: Option<Durability>, args: &[&[u8]]) -> Result<Reply> {
+pub(crate) fn execute(
+    engine: &Engine,
+    db: u8,
+    level: Option<Durability>,
+    args: &[&[u8]],
+) -> Result<Reply> {
     let command = Command::find(args)?;
-    command.check_arguments(args)?;
-    if command.grows() {
+    let handler = data_handler(command)?;
+    if command.has(row::GROW) {
         engine.check_room()?;
+    }
+    if let row::At::Range {
+        first: 1, last: 1, ..
+    } = command.at
+    {
+        // The commonest form needs no list.
+        return engine.run(db, level, Keys::One(args[1]), |work| handler(work, args));
     }
     let found = command.keys(args);
     let keys = match &found[..] {
-        _ if command.needs_all() => Keys::All,
+        _ if command.has(row::EVERY) => Keys::Every,
+        _ if command.has(row::ALL) => Keys::All,
         [] => Keys::Open,
         [key] => Keys::One(key),
         keys => Keys::Many(keys),
     };
-    engine.run(level, keys, |work| (command.handler)(work, args))
+    engine.run(db, level, keys, |work| handler(work, args))
 }
 
 /// Runs one command inside a larger work.
 pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     let command = Command::find(args)?;
-    command.check_arguments(args)?;
-    if command.grows() {
+    let handler = data_handler(command)?;
+    if command.has(row::GROW) {
         work.engine.check_room()?;
     }
-    (command.handler)(work, args)
+    handler(work, args)
+}
+
+/// What runs the command on data; the rest needs a session.
+fn data_handler(command: &Command) -> Result<row::DataHandler> {
+    match command.handler {
+        row::Handler::Data(handler) => Ok(handler),
+        row::Handler::Session(_) => {
+            let name = command.name.to_ascii_uppercase().replace('|', " ");
+            Err(Error::refused_with(match &name[..] {
+                "EXEC" | "DISCARD" => format!("ERR {name} without MULTI"),
+                _ => format!("ERR {name} needs a session"),
+            }))
+        }
+        row::Handler::Container => {
+            let text = format!(
+                "ERR wrong number of arguments for '{}' command",
+                command.name
+            );
+            Err(Error::refused_with(text))
+        }
+    }
 }

@@ -42,6 +42,18 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// A list of pairs; a flat list in RESP2.
     Pairs(Vec<(Reply, Reply)>),
+    /// Distinct items in no order; a list in RESP2.
+    Set(Vec<Reply>),
+    /// Something the client did not ask for, such as a message; a list in RESP2.
+    Push(Vec<Reply>),
+    /// Text to be shown as it is; bytes in RESP2.
+    Verbatim(String),
+    /// A word that is not fixed, such as what a script answers.
+    Text(String),
+    /// A truth value; 1 or 0 in RESP2.
+    Bool(bool),
+    /// An integer of any size, in decimal; bytes in RESP2.
+    BigNumber(String),
     /// A command inside a transaction failed with this line.
     Error(String),
 }
@@ -87,7 +99,10 @@ impl Reply {
             Self::Double(value) => bulk(out, number::format_f64(*value).as_bytes()),
             Self::Bulk(value) => bulk(out, value),
             Self::Error(text) => line(out, b'-', text),
-            Self::Array(items) => {
+            Self::Text(text) => line(out, b'+', text),
+            Self::Verbatim(text) | Self::BigNumber(text) => bulk(out, text.as_bytes()),
+            Self::Bool(value) => line(out, b':', if *value { "1" } else { "0" }),
+            Self::Array(items) | Self::Set(items) | Self::Push(items) => {
                 line(out, b'*', &items.len().to_string());
                 for item in items {
                     item.write_resp2(out);
@@ -102,6 +117,62 @@ impl Reply {
             }
         }
     }
+
+    /// Appends the reply in RESP3, which tells maps, sets, doubles and nulls apart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use upkv::{Db, Store};
+    /// let db = Db::mount(&Store::memory()?, "cache")?;
+    /// db.command(["HSET", "user", "name", "ada"])?;
+    /// let mut wire = Vec::new();
+    /// db.command(["HGETALL", "user"])?.write_resp3(&mut wire);
+    /// assert_eq!(wire, b"%1\r\n$4\r\nname\r\n$3\r\nada\r\n");
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn write_resp3(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Null | Self::NullArray => out.extend_from_slice(b"_\r\n"),
+            Self::Double(value) => line(out, b',', &number::format_f64(*value)),
+            Self::Bool(value) => line(out, b'#', if *value { "t" } else { "f" }),
+            Self::BigNumber(digits) => line(out, b'(', digits),
+            Self::Verbatim(text) => {
+                line(out, b'=', &(text.len() + 4).to_string());
+                out.extend_from_slice(b"txt:");
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Array(items) => items_resp3(out, b'*', items),
+            Self::Set(items) => items_resp3(out, b'~', items),
+            Self::Push(items) => items_resp3(out, b'>', items),
+            Self::Map(pairs) => {
+                line(out, b'%', &pairs.len().to_string());
+                for (key, value) in pairs {
+                    key.write_resp3(out);
+                    value.write_resp3(out);
+                }
+            }
+            Self::Pairs(pairs) => {
+                line(out, b'*', &pairs.len().to_string());
+                for (key, value) in pairs {
+                    line(out, b'*', "2");
+                    key.write_resp3(out);
+                    value.write_resp3(out);
+                }
+            }
+            Self::Status(_) | Self::Int(_) | Self::Bulk(_) | Self::Text(_) | Self::Error(_) => {
+                self.write_resp2(out);
+            }
+        }
+    }
+}
+
+fn items_resp3(out: &mut Vec<u8>, kind: u8, items: &[Reply]) {
+    line(out, kind, &items.len().to_string());
+    for item in items {
+        item.write_resp3(out);
+    }
 }
 
 impl From<&Error> for Reply {
@@ -110,9 +181,16 @@ impl From<&Error> for Reply {
     }
 }
 
+/// One line; breaks inside would end it early.
 fn line(out: &mut Vec<u8>, kind: u8, text: &str) {
     out.push(kind);
+    let start = out.len();
     out.extend_from_slice(text.as_bytes());
+    for byte in &mut out[start..] {
+        if matches!(*byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -2,10 +2,30 @@
 
 use super::args::{self, Args};
 use super::reply::Reply;
+use super::row::{Command, NO_KEYS, data, rows};
 use super::table;
 use crate::error::{Error, Result};
+use crate::keyspace::engine::DATABASES;
 use crate::keyspace::work::Work;
+use crate::number;
 use crate::ops::keys;
+
+pub(super) static ROWS: &[Command] = rows! { "server";
+    "command" -1 READ, NO_KEYS, data(command), "2.8.13", "O(commands)",
+        "Describes the commands";
+    "dbsize" 1 READ | FAST | ALL, NO_KEYS, data(dbsize), "1.0.0", "O(shards)",
+        "Counts the keys";
+    "echo" 2 READ | FAST, NO_KEYS, data(echo), "1.0.0", "O(1)",
+        "Answers its argument";
+    "flushall" -1 WRITE | EVERY | DANGEROUS, NO_KEYS, data(flushall), "1.0.0", "O(n)",
+        "Removes all keys";
+    "flushdb" -1 WRITE | ALL | DANGEROUS, NO_KEYS, data(flushdb), "1.0.0", "O(n)",
+        "Removes all keys";
+    "swapdb" 3 WRITE | EVERY | DANGEROUS, NO_KEYS, data(swapdb), "4.0.0", "O(1)",
+        "Swaps two databases";
+    "ping" -1 READ | FAST, NO_KEYS, data(ping), "1.0.0", "O(1)",
+        "Answers PONG";
+};
 
 pub(super) fn ping(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     match args {
@@ -29,13 +49,37 @@ pub(super) fn dbsize(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     keys::count(work).map(Reply::count)
 }
 
-pub(super) fn flush(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+fn check_mode(args: &Args<'_>) -> Result<()> {
     match args {
-        [_] => {}
-        [_, mode] if args::is(mode, "ASYNC") || args::is(mode, "SYNC") => {}
-        _ => return Err(Error::syntax()),
+        [_] => Ok(()),
+        [_, mode] if args::is(mode, "ASYNC") || args::is(mode, "SYNC") => Ok(()),
+        _ => Err(Error::syntax()),
     }
+}
+
+pub(super) fn flushdb(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    check_mode(args)?;
     work.flush().map(|_| Reply::OK)
+}
+
+pub(super) fn flushall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    check_mode(args)?;
+    for db in 0..DATABASES {
+        work.at_db(db, |work| work.flush().map(drop))?;
+    }
+    Ok(Reply::OK)
+}
+
+pub(super) fn swapdb(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let number = |text, which| {
+        let not_one = || Error::refused_with(format!("ERR invalid {which} DB index"));
+        number::parse_i64(text).ok_or_else(not_one)
+    };
+    let (first, second) = (number(args[1], "first")?, number(args[2], "second")?);
+    let in_range = |index: i64| u8::try_from(index).ok().filter(|db| *db < DATABASES);
+    let pair = in_range(first).zip(in_range(second));
+    let (first, second) = pair.ok_or_else(args::no_such_database)?;
+    work.swap(first, second).map(|()| Reply::OK)
 }
 
 pub(super) fn command(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -56,13 +100,4 @@ pub(super) fn command(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         }
         [] => Err(Error::syntax()),
     }
-}
-
-/// Commands that only a session can run.
-pub(super) fn session_only(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let name = String::from_utf8_lossy(args[0]).to_ascii_uppercase();
-    Err(Error::refused_with(match &name[..] {
-        "EXEC" | "DISCARD" => format!("ERR {name} without MULTI"),
-        _ => format!("ERR {name} needs a session"),
-    }))
 }

@@ -3,13 +3,31 @@
 //! EXEC locks the shards of everything queued, runs it, and logs one frame. As in Redis, a command that
 //! fails while it runs is an item of the reply and stops nothing.
 
+use std::sync::Arc;
+
+use super::args::{self, Args};
 use super::reply::Reply;
-use super::table::Command;
+use super::row::{ALL, CONTROL, Command, EACH, EVERY, GROW, Handler, NO_KEYS, rows, session};
 use super::{execute, execute_in};
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::keyspace::engine::Engine;
+use crate::keyspace::engine::Keys;
 use crate::keyspace::work::Work;
+
+pub(super) static ROWS: &[Command] = rows! { "transactions";
+    "discard" 1 CONTROL | FAST, NO_KEYS, session(discard), "2.0.0", "O(1)",
+        "Drops a transaction";
+    "exec" 1 CONTROL, NO_KEYS, session(exec), "1.2.0", "that of what is queued",
+        "Runs a transaction";
+    "multi" 1 CONTROL | FAST, NO_KEYS, session(multi), "1.2.0", "O(1)",
+        "Starts a transaction";
+    "select" 2 FAST, NO_KEYS, session(select), "1.0.0", "O(1)",
+        "Changes the database";
+    "unwatch" 1 FAST, NO_KEYS, session(unwatch), "2.2.0", "O(1)",
+        "Forgets the watched keys";
+    "watch" -2 CONTROL | FAST, EACH, session(watch), "2.2.0", "O(keys)",
+        "Makes the next transaction depend on keys";
+};
 
 /// One client's view of a database: what it queued and what it watches.
 ///
@@ -27,7 +45,7 @@ use crate::keyspace::work::Work;
 /// ```
 #[derive(Debug)]
 pub struct Session {
-    db: Db,
+    pub(crate) db: Db,
     queue: Option<Queue>,
     watched: Vec<Watch>,
 }
@@ -41,8 +59,8 @@ struct Queue {
 
 #[derive(Debug)]
 struct Watch {
+    db: u8,
     key: Box<[u8]>,
-    shard: usize,
     version: u64,
 }
 
@@ -67,30 +85,30 @@ impl Session {
     pub fn command<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
         let owned: Vec<A> = args.into_iter().collect();
         let args: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        let checked = Command::find(&args).and_then(|command| {
-            command.check_arguments(&args)?;
-            Ok(command)
-        });
-        let command = match checked {
+        let command = match Command::find(&args) {
             Ok(command) => command,
             Err(error) => return Err(self.refuse(&args, error)),
         };
-        if command.is_control() {
-            return self.control(command.name, &args);
-        }
-        let Some(queue) = &mut self.queue else {
-            return execute(&self.db.engine, self.db.level, &args);
-        };
-        if command.grows()
-            && let Err(error) = self.db.engine.check_room()
+        if let Some(queue) = &mut self.queue
+            && !command.has(CONTROL)
         {
-            queue.broken = true;
-            return Err(error);
+            if command.has(GROW)
+                && let Err(error) = self.db.engine.check_room()
+            {
+                queue.broken = true;
+                return Err(error);
+            }
+            queue
+                .commands
+                .push(args.iter().map(|arg| (*arg).into()).collect());
+            return Ok(Reply::Status("QUEUED"));
         }
-        queue
-            .commands
-            .push(args.iter().map(|arg| (*arg).into()).collect());
-        Ok(Reply::Status("QUEUED"))
+        match command.handler {
+            Handler::Session(handler) => handler(self, &args),
+            Handler::Data(_) | Handler::Container => {
+                execute(&self.db.engine, self.db.index, self.db.level, &args)
+            }
+        }
     }
 
     /// Notes that a command could not be queued; a malformed EXEC ends the transaction.
@@ -100,7 +118,7 @@ impl Session {
             .is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC"))
         {
             self.queue = None;
-            self.unwatch();
+            self.forget_watched();
             let line = error.to_string();
             let cause = line.strip_prefix("ERR ").unwrap_or(&line);
             return Error::refused_with(format!(
@@ -113,165 +131,176 @@ impl Session {
         error
     }
 
-    fn control(&mut self, name: &str, args: &[&[u8]]) -> Result<Reply> {
-        match (name, self.queue.is_some()) {
-            ("multi", true) => Err(Error::refused("ERR MULTI calls can not be nested")),
-            ("multi", false) => {
-                self.queue = Some(Queue::default());
-                Ok(Reply::OK)
-            }
-            ("watch", true) => Err(Error::refused("ERR WATCH inside MULTI is not allowed")),
-            ("watch", false) => {
-                args[1..].iter().for_each(|key| self.watch(key));
-                Ok(Reply::OK)
-            }
-            ("unwatch", true) => {
-                if let Some(queue) = &mut self.queue {
-                    queue.commands.push(vec![(*b"UNWATCH").into()]);
-                }
-                Ok(Reply::Status("QUEUED"))
-            }
-            ("unwatch", false) => {
-                self.unwatch();
-                Ok(Reply::OK)
-            }
-            ("discard", true) => {
-                self.queue = None;
-                self.unwatch();
-                Ok(Reply::OK)
-            }
-            ("exec", true) => self.exec(),
-            ("exec", false) => Err(Error::refused("ERR EXEC without MULTI")),
-            _ => Err(Error::refused("ERR DISCARD without MULTI")),
+    fn watch_key(&mut self, key: &[u8]) -> Result<()> {
+        let (engine, db) = (&self.db.engine, self.db.index);
+        if self
+            .watched
+            .iter()
+            .any(|watch| watch.db == db && *watch.key == *key)
+        {
+            return Ok(());
         }
-    }
-
-    fn exec(&mut self) -> Result<Reply> {
-        let queue = self.queue.take().unwrap_or_default();
-        let outcome = if queue.broken {
-            Err(Error::refused(
-                "EXECABORT Transaction discarded because of previous errors.",
-            ))
-        } else {
-            run_queue(&self.db, &queue.commands, &self.watched)
-        };
-        self.unwatch();
-        outcome
-    }
-
-    fn watch(&mut self, key: &[u8]) {
-        let engine = &self.db.engine;
-        let probe = engine.hashers.probe(key);
-        let index = engine.shard_of(probe.placement);
-        if self.watched.iter().any(|watch| *watch.key == *key) {
-            return;
-        }
-        let mut shard = engine.shards[index].lock();
-        let watched = shard.watched.entry(key.into()).or_default();
-        watched.sessions += 1;
-        let version = watched.version;
-        drop(shard);
+        let version = engine.run(db, None, Keys::One(key), |work| {
+            // A key that is overdue already must not fire later, when it is cleaned up.
+            if work.entry(key)?.is_none() {
+                work.remove(key)?;
+            }
+            let index = work.shard_of(engine.hashers.placement(key));
+            let watched = work.shard(index)?.watched.entry(key.into()).or_default();
+            watched.sessions += 1;
+            Ok(watched.version)
+        })?;
         self.watched.push(Watch {
+            db,
             key: key.into(),
-            shard: index,
             version,
         });
-        // A key that is overdue already must not fire later, when it is cleaned up.
-        if let Err(error) = self.forget_overdue(key, index) {
-            debug_assert!(
-                matches!(error, Error::Storage(_)),
-                "only the store can refuse: {error}"
-            );
-        }
-    }
-
-    /// Removes a watched key that is overdue and takes the version after that.
-    fn forget_overdue(&mut self, key: &[u8], index: usize) -> Result<()> {
-        let version = self
-            .db
-            .engine
-            .run(None, crate::keyspace::engine::Keys::One(key), |work| {
-                if work.entry(key)?.is_none() {
-                    work.remove(key)?;
-                }
-                Ok(())
-            });
-        version?;
-        let shard = self.db.engine.shards[index].lock();
-        if let (Some(watch), Some(watched)) = (self.watched.last_mut(), shard.watched.get(key)) {
-            watch.version = watched.version;
-        }
         Ok(())
     }
 
-    fn unwatch(&mut self) {
+    fn forget_watched(&mut self) {
         for watch in self.watched.drain(..) {
-            let mut shard = self.db.engine.shards[watch.shard].lock();
-            if let Some(watched) = shard.watched.get_mut(&watch.key) {
-                watched.sessions -= 1;
-                if watched.sessions == 0 {
-                    shard.watched.remove(&watch.key);
+            let engine = &self.db.engine;
+            let done = engine.run(watch.db, None, Keys::One(&watch.key), |work| {
+                let index = work.shard_of(engine.hashers.placement(&watch.key));
+                let watchers = &mut work.shard(index)?.watched;
+                if let Some(watched) = watchers.get_mut(&watch.key) {
+                    watched.sessions -= 1;
+                    if watched.sessions == 0 {
+                        watchers.remove(&watch.key);
+                    }
+                }
+                Ok(())
+            });
+            debug_assert!(done.is_ok(), "nothing is logged here: {done:?}");
+        }
+    }
+
+    fn run_queue(&mut self, commands: &[Vec<Box<[u8]>>]) -> Result<Reply> {
+        let lines: Vec<Vec<&[u8]>> = commands
+            .iter()
+            .map(|line| line.iter().map(|arg| &**arg).collect())
+            .collect();
+        let start = self.db.index;
+        let mut keys: Vec<&[u8]> = Vec::new();
+        let mut declared = None;
+        for line in &lines {
+            let command = Command::find(line)?;
+            if command.has(EVERY) {
+                declared = Some(Keys::Every);
+            } else if command.has(ALL) && declared.is_none() {
+                declared = Some(Keys::All);
+            }
+            keys.extend(command.keys(line));
+        }
+        let watched = std::mem::take(&mut self.watched);
+        let declared = declared.unwrap_or(Keys::Many(&keys));
+        let (engine, level) = (Arc::clone(&self.db.engine), self.db.level);
+        let outcome = engine.run(start, level, declared, |work| {
+            self.db.index = start;
+            if has_fired(work, &watched)? {
+                return Ok(Reply::NullArray);
+            }
+            let mut replies = Vec::with_capacity(lines.len());
+            for line in &lines {
+                let outcome = match Command::find(line)?.handler {
+                    Handler::Session(handler) => {
+                        let outcome = handler(self, line);
+                        work.select(self.db.index);
+                        outcome
+                    }
+                    Handler::Data(_) | Handler::Container => execute_in(work, line),
+                };
+                match outcome {
+                    Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),
+                    Err(error) => replies.push(Reply::from(&error)),
+                    Ok(reply) => replies.push(reply),
                 }
             }
-        }
+            Ok(Reply::Array(replies))
+        });
+        self.watched = watched;
+        outcome
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.unwatch();
+        self.forget_watched();
     }
-}
-
-fn run_queue(db: &Db, commands: &[Vec<Box<[u8]>>], watched: &[Watch]) -> Result<Reply> {
-    use crate::keyspace::engine::Keys;
-    let lines: Vec<Vec<&[u8]>> = commands
-        .iter()
-        .map(|line| line.iter().map(|arg| &**arg).collect())
-        .collect();
-    let mut keys: Vec<&[u8]> = watched.iter().map(|watch| &*watch.key).collect();
-    let mut all = false;
-    for line in &lines {
-        let command = Command::find(line)?;
-        all |= command.needs_all();
-        keys.extend(command.keys(line));
-    }
-    let keys = if all { Keys::All } else { Keys::Many(&keys) };
-    let engine: &Engine = &db.engine;
-    engine.run(db.level, keys, |work| {
-        if has_fired(work, watched)? {
-            return Ok(Reply::NullArray);
-        }
-        let mut replies = Vec::with_capacity(lines.len());
-        for line in &lines {
-            if line[0] == b"UNWATCH" {
-                replies.push(Reply::OK);
-                continue;
-            }
-            match execute_in(work, line) {
-                Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),
-                Err(error) => replies.push(Reply::from(&error)),
-                Ok(reply) => replies.push(reply),
-            }
-        }
-        Ok(Reply::Array(replies))
-    })
 }
 
 /// Whether a watched key changed, or became overdue, since it was watched.
 fn has_fired(work: &mut Work<'_>, watched: &[Watch]) -> Result<bool> {
     let now = work.now;
     for watch in watched {
-        let probe = work.engine.hashers.probe(&watch.key);
-        let shard = work.shard(watch.shard)?;
-        let overdue = shard
-            .table
-            .find(probe, &watch.key)
-            .is_some_and(|e| e.slot.is_expired(now));
-        let version = shard.watched.get(&watch.key).map(|watched| watched.version);
-        if overdue || version != Some(watch.version) {
+        let fired = work.at_db(watch.db, |work| {
+            let probe = work.engine.hashers.probe(&watch.key);
+            let index = work.shard_of(probe.placement);
+            let shard = work.shard(index)?;
+            let overdue = shard
+                .table
+                .find(probe, &watch.key)
+                .is_some_and(|e| e.slot.is_expired(now));
+            let version = shard.watched.get(&watch.key).map(|watched| watched.version);
+            Ok(overdue || version != Some(watch.version))
+        })?;
+        if fired {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+fn multi(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
+    if session.queue.is_some() {
+        return Err(Error::refused("ERR MULTI calls can not be nested"));
+    }
+    session.queue = Some(Queue::default());
+    Ok(Reply::OK)
+}
+
+fn watch(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
+    if session.queue.is_some() {
+        return Err(Error::refused("ERR WATCH inside MULTI is not allowed"));
+    }
+    for key in &args[1..] {
+        session.watch_key(key)?;
+    }
+    Ok(Reply::OK)
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every row of the table has this signature"
+)]
+fn unwatch(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
+    session.forget_watched();
+    Ok(Reply::OK)
+}
+
+fn discard(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
+    let queue = session.queue.take();
+    queue.ok_or_else(|| Error::refused("ERR DISCARD without MULTI"))?;
+    session.forget_watched();
+    Ok(Reply::OK)
+}
+
+fn exec(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
+    let queue = session.queue.take();
+    let queue = queue.ok_or_else(|| Error::refused("ERR EXEC without MULTI"))?;
+    let outcome = if queue.broken {
+        Err(Error::refused(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ))
+    } else {
+        session.run_queue(&queue.commands)
+    };
+    session.forget_watched();
+    outcome
+}
+
+fn select(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
+    session.db.index = args::database(args[1])?;
+    Ok(Reply::OK)
 }

@@ -2,6 +2,7 @@
 
 use super::args::{self, Args, DeadlineForm, Options};
 use super::reply::Reply;
+use super::row::{Command, EACH, ONE, PAIRS, data, rows};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::ops::string::{self, Set, SetIf};
@@ -12,6 +13,51 @@ const PLAIN: Set<'static> = Set {
     condition: SetIf::Plain(Condition::Always),
     deadline: Deadline::Clear,
     get: false,
+};
+
+pub(super) static ROWS: &[Command] = rows! { "string";
+    "append" 3 WRITE | GROW | FAST, ONE, data(append), "2.0.0", "O(n) in the resulting length",
+        "Appends to a string";
+    "decr" 2 WRITE | GROW | FAST, ONE, data(decr), "1.0.0", "O(1)",
+        "Subtracts one";
+    "decrby" 3 WRITE | GROW | FAST, ONE, data(decrby), "1.0.0", "O(1)",
+        "Subtracts an integer";
+    "get" 2 READ | FAST, ONE, data(get), "1.0.0", "O(1)",
+        "Reads a string";
+    "getdel" 2 WRITE | FAST, ONE, data(getdel), "6.2.0", "O(1)",
+        "Reads and removes a string";
+    "getex" -2 WRITE | FAST, ONE, data(getex), "6.2.0", "O(1)",
+        "Reads a string and sets its deadline";
+    "getrange" 4 READ, ONE, data(getrange), "2.4.0", "O(length)",
+        "Reads a part of a string";
+    "getset" 3 WRITE | GROW | FAST, ONE, data(getset), "1.0.0", "O(1)",
+        "Sets a string and answers the old one";
+    "incr" 2 WRITE | GROW | FAST, ONE, data(incr), "1.0.0", "O(1)",
+        "Adds one";
+    "incrby" 3 WRITE | GROW | FAST, ONE, data(incrby), "1.0.0", "O(1)",
+        "Adds an integer";
+    "incrbyfloat" 3 WRITE | GROW | FAST, ONE, data(incrbyfloat), "2.6.0", "O(digits)",
+        "Adds a decimal";
+    "mget" -2 READ | FAST, EACH, data(mget), "1.0.0", "O(keys)",
+        "Reads strings";
+    "mset" -3 WRITE | GROW, PAIRS, data(mset), "1.0.1", "O(keys)",
+        "Sets strings";
+    "msetnx" -3 WRITE | GROW, PAIRS, data(msetnx), "1.0.1", "O(keys)",
+        "Sets strings if no key exists";
+    "psetex" 4 WRITE | GROW, ONE, data(psetex), "2.6.0", "O(1)",
+        "Sets a string with a time to live in milliseconds";
+    "set" -3 WRITE | GROW, ONE, data(set), "1.0.0", "O(1)",
+        "Sets a string";
+    "setex" 4 WRITE | GROW, ONE, data(setex), "2.0.0", "O(1)",
+        "Sets a string with a time to live in seconds";
+    "setnx" 3 WRITE | GROW | FAST, ONE, data(setnx), "1.0.0", "O(1)",
+        "Sets a string if the key does not exist";
+    "setrange" 4 WRITE | GROW, ONE, data(setrange), "2.2.0", "O(n) in the resulting length",
+        "Overwrites a part of a string";
+    "strlen" 2 READ | FAST, ONE, data(strlen), "2.2.0", "O(1)",
+        "Tells the length of a string";
+    "substr" 4 READ, ONE, data(getrange), "1.0.0", "O(length)",
+        "Reads a part of a string";
 };
 
 pub(super) fn get(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

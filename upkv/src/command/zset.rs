@@ -3,6 +3,7 @@
 use super::args::{self, Args, Options, ScanOf};
 use super::hash::{score_text, shuffle_prefix};
 use super::reply::Reply;
+use super::row::{COUNTED, Command, ONE, STORED, TWO, data, rows};
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
@@ -10,6 +11,69 @@ use crate::number;
 use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
 use crate::value::Kind;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
+
+pub(super) static ROWS: &[Command] = rows! { "sorted-set";
+    "zadd" -4 WRITE | GROW | FAST, ONE, data(zadd), "1.2.0", "O(log n) a member",
+        "Adds or updates members";
+    "zcard" 2 READ | FAST, ONE, data(zcard), "1.2.0", "O(1)",
+        "Counts members";
+    "zcount" 4 READ | FAST, ONE, data(zcount), "2.0.0", "O(log n)",
+        "Counts members by score";
+    "zdiff" -3 READ, COUNTED, data(zdiff), "6.2.0", "O(n log n) in all members",
+        "Members of the first set only";
+    "zdiffstore" -4 WRITE | GROW, STORED, data(zdiffstore), "6.2.0", "O(n log n) in all members",
+        "Stores a difference";
+    "zincrby" 4 WRITE | GROW | FAST, ONE, data(zincrby), "1.2.0", "O(log n)",
+        "Adds to a score";
+    "zinter" -3 READ, COUNTED, data(zinter), "6.2.0", "O(n log n) in all members",
+        "Members of all sets";
+    "zinterstore" -4 WRITE | GROW, STORED, data(zinterstore), "2.0.0", "O(n log n) in all members",
+        "Stores an intersection";
+    "zlexcount" 4 READ | FAST, ONE, data(zlexcount), "2.8.9", "O(log n)",
+        "Counts members by name";
+    "zmscore" -3 READ | FAST, ONE, data(zmscore), "6.2.0", "O(members)",
+        "Reads scores";
+    "zpopmax" -2 WRITE | FAST, ONE, data(zpopmax), "5.0.0", "O(log n) a member",
+        "Takes the highest members";
+    "zpopmin" -2 WRITE | FAST, ONE, data(zpopmin), "5.0.0", "O(log n) a member",
+        "Takes the lowest members";
+    "zrandmember" -2 READ, ONE, data(zrandmember), "6.2.0", "O(n) with a positive count, else O(log n) a pick",
+        "Picks random members";
+    "zrange" -4 READ, ONE, data(zrange), "1.2.0", "O(log n + m)",
+        "Reads a range";
+    "zrangebylex" -4 READ, ONE, data(zrangebylex), "2.8.9", "O(log n + m)",
+        "Reads a range of names";
+    "zrangebyscore" -4 READ, ONE, data(zrangebyscore), "1.0.5", "O(log n + m)",
+        "Reads a range of scores";
+    "zrangestore" -5 WRITE | GROW, TWO, data(zrangestore), "6.2.0", "O(log n + m log m)",
+        "Stores a range";
+    "zrank" -3 READ | FAST, ONE, data(zrank), "2.0.0", "O(log n)",
+        "Tells a rank from the lowest";
+    "zrem" -3 WRITE | FAST, ONE, data(zrem), "1.2.0", "O(log n) a member",
+        "Removes members";
+    "zremrangebylex" 4 WRITE, ONE, data(zremrangebylex), "2.8.9", "O(log n) a member",
+        "Removes a range of names";
+    "zremrangebyrank" 4 WRITE, ONE, data(zremrangebyrank), "2.0.0", "O(log n) a member",
+        "Removes a range of ranks";
+    "zremrangebyscore" 4 WRITE, ONE, data(zremrangebyscore), "1.2.0", "O(log n) a member",
+        "Removes a range of scores";
+    "zrevrange" -4 READ, ONE, data(zrevrange), "1.2.0", "O(log n + m)",
+        "Reads a range from the highest";
+    "zrevrangebylex" -4 READ, ONE, data(zrevrangebylex), "2.8.9", "O(log n + m)",
+        "Reads a range of names backwards";
+    "zrevrangebyscore" -4 READ, ONE, data(zrevrangebyscore), "2.2.0", "O(log n + m)",
+        "Reads a range of scores backwards";
+    "zrevrank" -3 READ | FAST, ONE, data(zrevrank), "2.0.0", "O(log n)",
+        "Tells a rank from the highest";
+    "zscan" -3 READ, ONE, data(zscan), "2.8.0", "O(COUNT + 896), O(128) while small",
+        "Iterates over members";
+    "zscore" 3 READ | FAST, ONE, data(zscore), "1.2.0", "O(1)",
+        "Reads a score";
+    "zunion" -3 READ, COUNTED, data(zunion), "6.2.0", "O(n log n) in all members",
+        "Members of any set";
+    "zunionstore" -4 WRITE | GROW, STORED, data(zunionstore), "2.0.0", "O(n log n) in all members",
+        "Stores a union";
+};
 
 fn members(items: Vec<Scored>) -> Reply {
     Reply::Array(

@@ -2,13 +2,14 @@
 //!
 //! Reading cold values and the memory budget are in [`crate::cold`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
+use super::work::event::Class;
 use super::work::{Pending, Work};
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
@@ -22,11 +23,17 @@ const RESTARTS_MAX: usize = 8;
 /// Overdue keys removed in one commit.
 const EXPIRE_BATCH: usize = 256;
 
+/// Databases in one mount, as in Redis.
+pub(crate) const DATABASES: u8 = 16;
+
 /// See the module documentation.
 pub(crate) struct Engine {
     pub(crate) mount: Mount,
     pub(crate) hashers: Arc<Hashers>,
-    pub(crate) shards: Box<[Mutex<Shard>]>,
+    /// The databases that were ever used, by physical number.
+    databases: [OnceLock<Box<[Mutex<Shard>]>>; DATABASES as usize],
+    /// Which physical database a logical one is; changes only under the locks of all shards of both.
+    pub(crate) swapped: Swapped,
     pub(crate) shard_bits: u32,
     /// What the restored checkpoint already holds; used while recovering only.
     pub(crate) as_of: Mutex<AsOf>,
@@ -45,7 +52,7 @@ pub(crate) struct Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("shards", &self.shards.len())
+            .field("shards", &self.shard_count())
             .finish_non_exhaustive()
     }
 }
@@ -57,7 +64,10 @@ pub(crate) enum Keys<'k> {
     Many(&'k [&'k [u8]]),
     /// Shards are locked as the work meets them.
     Open,
+    /// All shards of the database.
     All,
+    /// All shards of all databases.
+    Every,
 }
 
 impl Engine {
@@ -67,9 +77,6 @@ impl Engine {
         let count = options.shards.unwrap_or_else(|| (32 * cores).max(16));
         let count = count.clamp(1, 4_096).next_power_of_two();
         let shard_bits = count.trailing_zeros();
-        let shards = (0..count)
-            .map(|_| Mutex::new(Shard::new(Arc::clone(&hashers), shard_bits)))
-            .collect();
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         // A memory-only log would still hold what is dropped here, so demotion could not save anything.
         let memory_limit = options
@@ -87,7 +94,8 @@ impl Engine {
         Self {
             mount,
             hashers,
-            shards,
+            databases: std::array::from_fn(|_| OnceLock::new()),
+            swapped: Swapped::default(),
             shard_bits,
             as_of: Mutex::new(AsOf::default()),
             memory_limit,
@@ -115,12 +123,50 @@ impl Engine {
         }
     }
 
+    /// Shards of one database.
+    pub(crate) fn shard_count(&self) -> usize {
+        1 << self.shard_bits
+    }
+
+    /// Number of the first shard of a physical database.
+    pub(crate) fn first_shard(&self, physical: u8) -> usize {
+        usize::from(physical) << self.shard_bits
+    }
+
+    /// The physical database that a shard belongs to.
+    pub(crate) fn physical_of(&self, index: usize) -> u8 {
+        u8::try_from(index >> self.shard_bits).expect("16 databases")
+    }
+
+    /// A shard by its number, which counts through all databases.
+    pub(crate) fn shard(&self, index: usize) -> &Mutex<Shard> {
+        let database = self.databases[usize::from(self.physical_of(index))].get_or_init(|| {
+            let new = |_| Mutex::new(Shard::new(Arc::clone(&self.hashers), self.shard_bits));
+            (0..self.shard_count()).map(new).collect()
+        });
+        &database[index & (self.shard_count() - 1)]
+    }
+
+    /// Physical numbers of the databases that were ever used.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = u8> + '_ {
+        (0..DATABASES).filter(|db| self.databases[usize::from(*db)].get().is_some())
+    }
+
+    /// The shards of all databases that were ever used, with their numbers, in order.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (usize, &Mutex<Shard>)> {
+        self.in_use().flat_map(|physical| {
+            let first = self.first_shard(physical);
+            (first..first + self.shard_count()).map(|index| (index, self.shard(index)))
+        })
+    }
+
     // --- running work
 
     /// Runs `body` with its keys locked until it went through without a restart, then commits and waits
     /// for `level`.
     pub(crate) fn run<R>(
         &self,
+        db: u8,
         level: Option<Durability>,
         keys: Keys<'_>,
         mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
@@ -128,8 +174,13 @@ impl Engine {
         let mut loaded = Vec::new();
         let mut all = false;
         for attempt in 0.. {
-            let mut work = Work::new(self, std::mem::take(&mut loaded), attempt >= RESTARTS_MAX);
-            Self::lock(&mut work, if all { Keys::All } else { keys })?;
+            let mut work = Work::new(
+                self,
+                db,
+                std::mem::take(&mut loaded),
+                attempt >= RESTARTS_MAX,
+            );
+            Self::lock(&mut work, if all { Keys::Every } else { keys })?;
             let outcome = body(&mut work);
             if let Some(pending) = work.take_pending() {
                 drop(work);
@@ -152,6 +203,7 @@ impl Engine {
             Keys::Many(keys) => work.hold_keys(keys),
             Keys::Open => Ok(()),
             Keys::All => work.hold_all(),
+            Keys::Every => work.hold_every(),
         }
     }
 
@@ -162,6 +214,11 @@ impl Engine {
             self.mount.settle(commit, level)?;
         }
         Ok(())
+    }
+
+    /// Whether anybody wants to hear of such events.
+    pub(crate) fn notifies(&self, _class: Class) -> bool {
+        false
     }
 
     /// Refuses writes that may grow the data when memory is used up.
@@ -200,10 +257,11 @@ impl Engine {
 
     /// Removes overdue keys of one shard and logs that.
     pub(crate) fn expire(&self, index: usize, now: u64) -> Result<()> {
-        let Some(shard) = self.shards.get(index) else {
+        if index >> self.shard_bits >= usize::from(DATABASES) {
             return Ok(());
-        };
-        let mut shard = shard.lock();
+        }
+        let physical = self.physical_of(index);
+        let mut shard = self.shard(index).lock();
         let shard = &mut *shard;
         shard.timer = None;
         let due = shard.expiry.take_due(now, EXPIRE_BATCH);
@@ -215,7 +273,7 @@ impl Engine {
             };
             let deadline = entry.slot.expire_at;
             if entry.slot.is_expired(now) {
-                record::push_delete(&mut frame, &self.mount, &entry.key);
+                record::push_delete(&mut frame, &self.mount, physical, &entry.key);
                 overdue.push((probe, entry.key.clone()));
             } else if deadline != 0 {
                 shard.expiry.add(now, deadline, probe);
@@ -253,7 +311,7 @@ impl Engine {
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
-        for shard in &self.shards {
+        for (_, shard) in self.shards() {
             let shard = shard.lock();
             stats.keys += shard.table.len() as u64;
             stats.cold_keys += shard
@@ -276,7 +334,7 @@ impl Engine {
     /// Recomputes what is counted incrementally and says what disagrees.
     pub(crate) fn audit(&self) -> Result<(), String> {
         let mut live = 0;
-        for (index, shard) in self.shards.iter().enumerate() {
+        for (index, shard) in self.shards() {
             let shard = shard.lock();
             let mut used = 0;
             for entry in shard.table.iter() {
@@ -290,7 +348,9 @@ impl Engine {
                 if entry.slot.home.is_none() {
                     return Err(format!("key {:?} is not in the log", entry.key));
                 }
-                if self.shard_of(self.hashers.placement(&entry.key)) != index {
+                if self.shard_of(self.hashers.placement(&entry.key))
+                    != index & (self.shard_count() - 1)
+                {
                     return Err(format!("key {:?} is in the wrong shard", entry.key));
                 }
             }
@@ -308,5 +368,61 @@ impl Engine {
             ));
         }
         Ok(())
+    }
+}
+
+/// Which physical database each logical one is.
+#[derive(Debug)]
+pub(crate) struct Swapped {
+    map: [AtomicU8; DATABASES as usize],
+    /// Held while a swap is logged and made, and while the map is copied for a checkpoint.
+    pub(crate) change: Mutex<()>,
+}
+
+impl Default for Swapped {
+    fn default() -> Self {
+        let mut next = 0..DATABASES;
+        Self {
+            map: std::array::from_fn(|_| AtomicU8::new(next.next().unwrap_or(0))),
+            change: Mutex::new(()),
+        }
+    }
+}
+
+impl Swapped {
+    pub(crate) fn physical(&self, logical: u8) -> u8 {
+        // Acquire pairs with the Release in `swap`; who holds a shard lock then sees what holds.
+        self.map[usize::from(logical)].load(Ordering::Acquire)
+    }
+
+    pub(crate) fn logical(&self, physical: u8) -> u8 {
+        let found = (0..DATABASES).find(|logical| self.physical(*logical) == physical);
+        found.expect("the map is a permutation")
+    }
+
+    /// Exchanges two logical databases. The caller holds `change`, and all shards of both while sessions run.
+    pub(crate) fn swap(&self, a: u8, b: u8) {
+        let (first, second) = (self.physical(a), self.physical(b));
+        self.map[usize::from(a)].store(second, Ordering::Release);
+        self.map[usize::from(b)].store(first, Ordering::Release);
+    }
+
+    pub(crate) fn copy(&self) -> [u8; DATABASES as usize] {
+        std::array::from_fn(|at| self.map[at].load(Ordering::Acquire))
+    }
+
+    /// Takes over a map; whether it is a permutation.
+    pub(crate) fn restore(&self, map: [u8; DATABASES as usize]) -> bool {
+        let mut seen = [false; DATABASES as usize];
+        for physical in map {
+            match seen.get_mut(usize::from(physical)) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return false,
+            }
+        }
+        for (slot, physical) in self.map.iter().zip(map) {
+            slot.store(physical, Ordering::Release);
+        }
+        true
     }
 }

@@ -96,21 +96,30 @@ pub(crate) fn rename(
     Ok(true)
 }
 
-/// Copies value and deadline; `false` if the source is missing or the target exists.
-pub(crate) fn copy(work: &mut Work<'_>, from: &[u8], to: &[u8], replace: bool) -> Result<bool> {
+/// Copies value and deadline, into database `db`; `false` if the source is missing or the target exists.
+pub(crate) fn copy(
+    work: &mut Work<'_>,
+    from: &[u8],
+    to: &[u8],
+    db: u8,
+    replace: bool,
+) -> Result<bool> {
     check_size(to)?;
-    if from == to {
+    if from == to && db == work.db() {
         return Err(Error::refused(
             "ERR source and destination objects are the same",
         ));
     }
-    if work.entry(from)?.is_none() || (!replace && work.entry(to)?.is_some()) {
+    if work.entry(from)?.is_none() {
+        return Ok(false);
+    }
+    if !replace && work.at_db(db, |work| Ok(work.entry(to)?.is_some()))? {
         return Ok(false);
     }
     let Some((object, expire_at, raw)) = duplicate(work, from)? else {
         return Ok(false);
     };
-    put_copy(work, to, object, expire_at, raw)?;
+    work.at_db(db, |work| put_copy(work, to, object, expire_at, raw))?;
     Ok(true)
 }
 
@@ -144,20 +153,25 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
         Object::Hash(_) => "hashtable",
         Object::Zset(zset) if zset.is_small() => "listpack",
         Object::Zset(_) => "skiplist",
+        Object::List(_) => "quicklist",
+        Object::Set(_) => "hashtable",
+        Object::Stream(_) => "stream",
+        Object::Json(_) => "raw",
         Object::Cold { .. } => unreachable!("the value was just read"),
     }))
 }
 
 /// Number of keys, overdue ones included until they are cleaned up.
 pub(crate) fn count(work: &mut Work<'_>) -> Result<usize> {
-    (0..work.engine.shards.len()).try_fold(0, |sum, index| Ok(sum + work.shard(index)?.table.len()))
+    work.local_shards()
+        .try_fold(0, |sum, index| Ok(sum + work.shard(index)?.table.len()))
 }
 
 /// All live keys that match.
 pub(crate) fn matching(work: &mut Work<'_>, pattern: &[u8]) -> Result<Vec<Bytes>> {
     let now = work.now;
     let mut found = Vec::new();
-    for index in 0..work.engine.shards.len() {
+    for index in work.local_shards() {
         let shard = work.shard(index)?;
         for entry in shard.table.iter() {
             if !entry.slot.is_expired(now) && glob::matches(pattern, &entry.key) {
@@ -173,10 +187,10 @@ pub(crate) fn random(work: &mut Work<'_>) -> Result<Option<Bytes>> {
     /// Picks before the overdue keys of a shard are stepped over one by one.
     const TRIES: usize = 16;
     let now = work.now;
-    let shards = work.engine.shards.len();
-    let start = usize::try_from(work.engine.mount.random() % shards as u64).unwrap_or(0);
-    for step in 0..shards {
-        let index = (start + step) % shards;
+    let shards = work.local_shards();
+    let start = usize::try_from(work.engine.mount.random() % shards.len() as u64).unwrap_or(0);
+    for step in 0..shards.len() {
+        let index = shards.start + (start + step) % shards.len();
         let mount = work.engine.mount.clone();
         let table = &work.shard(index)?.table;
         let live = |entry: &Entry| !entry.slot.is_expired(now);
@@ -205,10 +219,10 @@ pub(crate) fn scan(
     keep: impl Fn(&[u8], Kind) -> bool,
 ) -> Result<Page> {
     let now = work.now;
-    let shards = work.engine.shards.len();
+    let shards = work.local_shards();
     let mut page = Page::default();
     let mut visited = 0;
-    let mut index = work.engine.shard_of(cursor);
+    let mut index = work.shard_of(cursor);
     let mut from = cursor;
     loop {
         let shard = work.shard(index)?;
@@ -223,10 +237,10 @@ pub(crate) fn scan(
             return Ok(page);
         }
         index += 1;
-        if index == shards {
+        if index == shards.end {
             return Ok(page);
         }
-        from = work.engine.shard_start(index);
+        from = work.engine.shard_start(index - shards.start);
         if visited >= count {
             page.cursor = from;
             return Ok(page);

@@ -2,8 +2,10 @@
 //!
 //! | field | bytes |
 //! |---|---|
-//! | version, shard bits | u8 = 1, u8 |
-//! | per shard: folded-up-to commit, bytes of entries | u64, u64 |
+//! | version, shard bits | u8 = 2, u8 |
+//! | commit up to which the order of databases is, the order | u64, 16 x u8 |
+//! | databases that were ever used, a bit each | u16 |
+//! | per database in use, per shard: folded-up-to commit, bytes of entries | u64, u64 |
 //! | per entry: type, flags (1 deadline, 2 chain, 4 deadline record) | u8, u8 |
 //! | deadline if flag 1 | u64 |
 //! | key | varint length, bytes |
@@ -14,7 +16,7 @@
 //! Shards are written one after the other, each as of the moment it was locked; recovery skips, per
 //! shard, what that shard already holds. Invariant: `begin` is given the smallest of these numbers.
 
-use crate::keyspace::engine::Engine;
+use crate::keyspace::engine::{DATABASES, Engine};
 use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::shard::Shard;
 use crate::persist::participant::AsOf;
@@ -22,7 +24,8 @@ use crate::storage::{Address, CheckpointReader, CheckpointWriter, Error, Result,
 use crate::value::packed::{self, Walk};
 use crate::value::{Kind, Object};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const VERSION_ONE_DATABASE: u8 = 1;
 const HAS_DEADLINE: u8 = 1;
 const HAS_CHAIN: u8 = 2;
 const HAS_DEADLINE_RECORD: u8 = 4;
@@ -30,21 +33,31 @@ const HAS_DEADLINE_RECORD: u8 = 4;
 const BITS_MAX: u32 = 12;
 
 pub(crate) fn write(engine: &Engine, out: &mut CheckpointWriter<'_>) -> Result<()> {
-    for (index, shard) in engine.shards.iter().enumerate() {
-        let (seq, entries) = {
-            let shard = shard.lock();
-            // No commit of this shard can be appended while it is locked.
-            (engine.mount.last_seq(), encode_shard(&shard))
-        };
-        if index == 0 {
-            // Later shards are locked later, so the first number is the smallest.
-            out.begin(seq)?;
-            let bits = u8::try_from(engine.shard_bits).expect("at most 4,096 shards");
-            out.write(&[VERSION, bits])?;
+    let (swaps, map) = {
+        let _unchanged = engine.swapped.change.lock();
+        (engine.mount.last_seq(), engine.swapped.copy())
+    };
+    let bits = u8::try_from(engine.shard_bits).expect("at most 4,096 shards");
+    let in_use: Vec<u8> = engine.in_use().collect();
+    let used = in_use.iter().fold(0, |used, db| used | 1_u16 << db);
+    // Shards are locked later, so this number is the smallest.
+    out.begin(swaps)?;
+    out.write(&[VERSION, bits])?;
+    out.write(&swaps.to_le_bytes())?;
+    out.write(&map)?;
+    out.write(&used.to_le_bytes())?;
+    for db in in_use {
+        let first = engine.first_shard(db);
+        for index in first..first + engine.shard_count() {
+            let (seq, entries) = {
+                let shard = engine.shard(index).lock();
+                // No commit of this shard can be appended while it is locked.
+                (engine.mount.last_seq(), encode_shard(&shard))
+            };
+            out.write(&seq.to_le_bytes())?;
+            out.write(&(entries.len() as u64).to_le_bytes())?;
+            out.write(&entries)?;
         }
-        out.write(&seq.to_le_bytes())?;
-        out.write(&(entries.len() as u64).to_le_bytes())?;
-        out.write(&entries)?;
     }
     Ok(())
 }
@@ -92,7 +105,12 @@ fn payload_len(slot: &Slot) -> u32 {
         Object::Cold { len, .. } => *len,
         Object::Bytes(bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         Object::Int(value) => u32::try_from(value.to_string().len()).unwrap_or(u32::MAX),
-        Object::Hash(_) | Object::Zset(_) => slot.home.image().len,
+        Object::Hash(_)
+        | Object::Zset(_)
+        | Object::List(_)
+        | Object::Set(_)
+        | Object::Stream(_)
+        | Object::Json(_) => slot.home.image().len,
     }
 }
 
@@ -107,35 +125,68 @@ pub(crate) fn read(engine: &Engine, input: &mut CheckpointReader<'_>) -> Result<
     let mut head = [0; 2];
     input.read_exact(&mut head)?;
     let bits = u32::from(head[1]);
-    if head[0] != VERSION || bits > BITS_MAX {
+    if bits > BITS_MAX {
         return Err(damaged());
     }
-    let mut seqs: Vec<Seq> = Vec::new();
-    for _ in 0..1_usize << bits {
-        let mut fixed = [0; 16];
-        input.read_exact(&mut fixed)?;
-        let mut walk = Walk::new(&fixed);
-        let (seq, len) = walk.u64().zip(walk.u64()).ok_or_else(damaged)?;
-        seqs.push(seq);
-        let entries = input.take(usize::try_from(len).map_err(|_| damaged())?)?;
-        let mut walk = Walk::new(&entries);
-        while !walk.is_done() {
-            let entry = decode_entry(&mut walk).ok_or_else(damaged)?;
-            let probe = engine.hashers.probe(&entry.key);
-            let mut shard = engine.shards[engine.shard_of(probe.placement)].lock();
-            if shard.table.find(probe, &entry.key).is_some() {
+    let mut as_of = AsOf {
+        bits,
+        ..AsOf::default()
+    };
+    let used = match head[0] {
+        VERSION => {
+            let mut order = [0; 26];
+            input.read_exact(&mut order)?;
+            let mut walk = Walk::new(&order);
+            as_of.swaps = walk.u64().ok_or_else(damaged)?;
+            let map = walk
+                .rest()
+                .get(..usize::from(DATABASES))
+                .ok_or_else(damaged)?;
+            let map = map.try_into().map_err(|_| damaged())?;
+            if !engine.swapped.restore(map) {
                 return Err(damaged());
             }
-            entry
-                .slot
-                .home
-                .records()
-                .for_each(|at| engine.mount.retain(at));
-            shard.table.insert_new(probe, Box::new(entry));
+            u16::from_le_bytes([order[24], order[25]])
+        }
+        // Written before there were several databases.
+        VERSION_ONE_DATABASE => 1,
+        _ => return Err(damaged()),
+    };
+    for db in (0..DATABASES).filter(|db| used >> db & 1 == 1) {
+        for _ in 0..1_usize << bits {
+            let seq = read_slice(engine, input, db)?;
+            as_of.seqs[usize::from(db)].push(seq);
         }
     }
-    *engine.as_of.lock() = AsOf { bits, seqs };
+    *engine.as_of.lock() = as_of;
     Ok(())
+}
+
+/// Takes in one slice of a database; the commit up to which it is folded.
+fn read_slice(engine: &Engine, input: &mut CheckpointReader<'_>, db: u8) -> Result<Seq> {
+    let damaged = || Error::corrupt("checkpoint", 0, "malformed key-value index");
+    let mut fixed = [0; 16];
+    input.read_exact(&mut fixed)?;
+    let mut walk = Walk::new(&fixed);
+    let (seq, len) = walk.u64().zip(walk.u64()).ok_or_else(damaged)?;
+    let entries = input.take(usize::try_from(len).map_err(|_| damaged())?)?;
+    let mut walk = Walk::new(&entries);
+    while !walk.is_done() {
+        let entry = decode_entry(&mut walk).ok_or_else(damaged)?;
+        let probe = engine.hashers.probe(&entry.key);
+        let index = engine.first_shard(db) + engine.shard_of(probe.placement);
+        let mut shard = engine.shard(index).lock();
+        if shard.table.find(probe, &entry.key).is_some() {
+            return Err(damaged());
+        }
+        entry
+            .slot
+            .home
+            .records()
+            .for_each(|at| engine.mount.retain(at));
+        shard.table.insert_new(probe, Box::new(entry));
+    }
+    Ok(seq)
 }
 
 fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {

@@ -5,7 +5,7 @@
 use super::checkpoint;
 use super::record::{self, Body};
 use crate::cold::DEMOTE_BYTES_MIN;
-use crate::keyspace::engine::Engine;
+use crate::keyspace::engine::{DATABASES, Engine};
 use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::shard::Shard;
 use crate::keyspace::table::{Probe, top_bits};
@@ -20,20 +20,25 @@ use crate::value::Object;
 #[derive(Debug, Default)]
 pub(crate) struct AsOf {
     pub(crate) bits: u32,
-    pub(crate) seqs: Vec<Seq>,
+    /// By physical database, then by slice.
+    pub(crate) seqs: [Vec<Seq>; DATABASES as usize],
+    /// Up to which commit the order of the databases is.
+    pub(crate) swaps: Seq,
 }
 
 impl AsOf {
-    fn holds(&self, placement: u64, seq: Seq) -> bool {
-        self.seqs
-            .get(top_bits(placement, self.bits))
+    fn holds(&self, db: u8, placement: u64, seq: Seq) -> bool {
+        let slices = self.seqs.get(usize::from(db));
+        slices
+            .and_then(|slices| slices.get(top_bits(placement, self.bits)))
             .is_some_and(|as_of| seq <= *as_of)
     }
 }
 
 impl Engine {
-    fn with_shard<R>(&self, probe: Probe, change: impl FnOnce(&mut Shard) -> R) -> R {
-        change(&mut self.shards[self.shard_of(probe.placement)].lock())
+    fn with_shard<R>(&self, db: u8, probe: Probe, change: impl FnOnce(&mut Shard) -> R) -> R {
+        let index = self.first_shard(db) + self.shard_of(probe.placement);
+        change(&mut self.shard(index).lock())
     }
 
     fn release_all(&self, home: &Home) {
@@ -42,9 +47,19 @@ impl Engine {
 
     fn apply_record(&self, record: &Record<'_>, seq: Seq) -> Result<()> {
         let body = Body::of(record)?;
-        if body == Body::Flush {
-            self.apply_flush(seq);
-            return Ok(());
+        let (_, db) = record::split_kind(record.kind);
+        match body {
+            Body::Flush => {
+                self.apply_flush(db, seq);
+                return Ok(());
+            }
+            Body::Swap { a, b } => {
+                if seq > self.as_of.lock().swaps {
+                    self.swapped.swap(a, b);
+                }
+                return Ok(());
+            }
+            _ => {}
         }
         let (Body::Image { key, .. }
         | Body::Delta { key, .. }
@@ -54,11 +69,11 @@ impl Engine {
             return Ok(());
         };
         let probe = self.hashers.probe(key);
-        if self.as_of.lock().holds(probe.placement, seq) {
+        if self.as_of.lock().holds(db, probe.placement, seq) {
             return Ok(());
         }
         let at = record.address;
-        self.with_shard(probe, |shard| match body {
+        self.with_shard(db, probe, |shard| match body {
             Body::Image {
                 kind,
                 expire_at,
@@ -102,7 +117,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            Body::Delete { .. } | Body::Flush => {
+            Body::Delete { .. } | Body::Flush | Body::Swap { .. } => {
                 if let Some(entry) = shard.table.take(probe, key) {
                     self.release_all(&entry.slot.home);
                 }
@@ -127,14 +142,15 @@ impl Engine {
         }
     }
 
-    fn apply_flush(&self, seq: Seq) {
+    fn apply_flush(&self, db: u8, seq: Seq) {
         let as_of = self.as_of.lock();
-        for shard in &self.shards {
+        let of_db = |(index, _): &(usize, _)| self.physical_of(*index) == db;
+        for (_, shard) in self.shards().filter(of_db) {
             let mut shard = shard.lock();
             let gone: Vec<Box<[u8]>> = shard
                 .table
                 .iter()
-                .filter(|entry| !as_of.holds(self.hashers.placement(&entry.key), seq))
+                .filter(|entry| !as_of.holds(db, self.hashers.placement(&entry.key), seq))
                 .map(|entry| entry.key.clone())
                 .collect();
             for key in gone {
@@ -162,10 +178,11 @@ impl Engine {
     /// looked at again.
     fn relocate_key(&self, key: &[u8], record: &Record<'_>) -> crate::error::Result<bool> {
         let probe = self.hashers.probe(key);
-        let index = self.shard_of(probe.placement);
+        let (_, db) = record::split_kind(record.kind);
+        let index = self.first_shard(db) + self.shard_of(probe.placement);
         let mut loaded: Option<(Vec<Address>, Object)> = None;
         loop {
-            let mut shard = self.shards[index].lock();
+            let mut shard = self.shard(index).lock();
             let Some(entry) = shard.table.find_mut(probe, key) else {
                 return Ok(true);
             };
@@ -181,19 +198,20 @@ impl Engine {
             match (Body::parse(record.kind, record.body), &loaded) {
                 // The record is the value: no need to read or encode anything.
                 (Some(Body::Image { payload, .. }), _) if whole => {
-                    record::push_payload(&mut frame, id, key, slot.expire_at, kind, payload);
+                    record::push_payload(&mut frame, id, db, key, slot.expire_at, kind, payload);
                 }
                 _ if !slot.object.is_cold() => {
-                    record::push_image(&mut frame, id, key, slot.expire_at, &slot.object);
+                    record::push_image(&mut frame, id, db, key, slot.expire_at, &slot.object);
                 }
                 (_, Some((chain, object))) => {
                     if !slot.home.is_chain(chain) {
                         return Ok(false);
                     }
-                    record::push_image(&mut frame, id, key, slot.expire_at, object);
+                    record::push_image(&mut frame, id, db, key, slot.expire_at, object);
                 }
                 (_, None) => {
                     let wanted = ColdRef {
+                        shard: index,
                         key: key.into(),
                         kind,
                         chain: slot.home.chain(),
@@ -229,7 +247,7 @@ impl Participant for Engine {
     fn recovered(&self) -> Result<()> {
         *self.as_of.lock() = AsOf::default();
         let now = self.mount.now().as_millis();
-        for (index, shard) in self.shards.iter().enumerate() {
+        for (index, shard) in self.shards() {
             let mut shard = shard.lock();
             let shard = &mut *shard;
             let mut volatile = Vec::new();

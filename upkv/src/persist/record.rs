@@ -9,6 +9,9 @@
 //! | 3 delete | key |
 //! | 4 expire | deadline u64 (0: none any more), key |
 //! | 5 flush | one zero byte |
+//! | 6 swap | the two databases that change places, u8 each, as their users number them |
+//!
+//! The high four bits of the record's kind are the database, as the log numbers it; 0 for swaps.
 //!
 //! Payloads: a string is its bytes; a hash is its form (u8, 1: the large one), a varint count, then
 //! field and value each with a varint length; a sorted set is its form, a varint count, then score (f64
@@ -16,6 +19,7 @@
 //!
 //! Invariant: no body makes [`Body::parse`] panic or allocate.
 
+use crate::keyspace::engine::DATABASES;
 use crate::storage::{Error, Frame, Mount, Record, Result};
 use crate::value::packed::{self, Walk};
 use crate::value::{Kind, Object};
@@ -25,6 +29,10 @@ pub(crate) const DELTA: u8 = 2;
 pub(crate) const DELETE: u8 = 3;
 pub(crate) const EXPIRE: u8 = 4;
 pub(crate) const FLUSH: u8 = 5;
+pub(crate) const SWAP: u8 = 6;
+
+/// Bits of a record's kind that tell the kind; the others are the database.
+const KIND_BITS: u32 = 4;
 
 const HAS_DEADLINE: u8 = 1;
 
@@ -50,12 +58,26 @@ pub(crate) enum Body<'b> {
         key: &'b [u8],
     },
     Flush,
+    Swap {
+        a: u8,
+        b: u8,
+    },
+}
+
+/// Kind and database of a record.
+pub(crate) fn split_kind(kind: u8) -> (u8, u8) {
+    (kind & ((1 << KIND_BITS) - 1), kind >> KIND_BITS)
+}
+
+fn in_db(kind: u8, db: u8) -> u8 {
+    debug_assert!(db < DATABASES, "databases fit into four bits");
+    kind | db << KIND_BITS
 }
 
 impl<'b> Body<'b> {
     pub(crate) fn parse(kind: u8, body: &'b [u8]) -> Option<Self> {
         let mut walk = Walk::new(body);
-        Some(match kind {
+        Some(match split_kind(kind).0 {
             IMAGE => {
                 let kind = Kind::from_u8(walk.u8()?)?;
                 let expire_at = match walk.u8()? {
@@ -84,6 +106,13 @@ impl<'b> Body<'b> {
                 key: walk.rest(),
             },
             FLUSH => Self::Flush,
+            SWAP => {
+                let (a, b) = (walk.u8()?, walk.u8()?);
+                if a >= DATABASES || b >= DATABASES {
+                    return None;
+                }
+                Self::Swap { a, b }
+            }
             _ => return None,
         })
     }
@@ -110,24 +139,27 @@ pub(crate) fn damaged(record: &Record<'_>, what: &str) -> Error {
 pub(crate) fn push_image(
     frame: &mut Frame,
     mount: &Mount,
+    db: u8,
     key: &[u8],
     expire_at: u64,
     object: &Object,
 ) -> usize {
     let head = image_head(object.kind(), expire_at, key);
-    frame.push_shared(mount, IMAGE, &head, object.encode())
+    frame.push_shared(mount, in_db(IMAGE, db), &head, object.encode())
 }
 
 /// Pushes a string or collection payload that is known as bytes; its index in the frame.
 pub(crate) fn push_payload(
     frame: &mut Frame,
     mount: &Mount,
+    db: u8,
     key: &[u8],
     expire_at: u64,
     kind: Kind,
     payload: &[u8],
 ) -> usize {
-    frame.push(mount, IMAGE, &[&image_head(kind, expire_at, key), payload])
+    let at = in_db(IMAGE, db);
+    frame.push(mount, at, &[&image_head(kind, expire_at, key), payload])
 }
 
 fn image_head(kind: Kind, expire_at: u64, key: &[u8]) -> Vec<u8> {
@@ -146,25 +178,36 @@ fn image_head(kind: Kind, expire_at: u64, key: &[u8]) -> Vec<u8> {
 pub(crate) fn push_delta(
     frame: &mut Frame,
     mount: &Mount,
+    db: u8,
     kind: Kind,
     key: &[u8],
     changes: &[u8],
 ) -> usize {
     let mut head = vec![kind as u8];
     packed::put(&mut head, key);
-    frame.push(mount, DELTA, &[&head, changes])
+    frame.push(mount, in_db(DELTA, db), &[&head, changes])
 }
 
-pub(crate) fn push_delete(frame: &mut Frame, mount: &Mount, key: &[u8]) -> usize {
-    frame.push(mount, DELETE, &[key])
+pub(crate) fn push_delete(frame: &mut Frame, mount: &Mount, db: u8, key: &[u8]) -> usize {
+    frame.push(mount, in_db(DELETE, db), &[key])
 }
 
-pub(crate) fn push_expire(frame: &mut Frame, mount: &Mount, key: &[u8], expire_at: u64) -> usize {
-    frame.push(mount, EXPIRE, &[&expire_at.to_le_bytes(), key])
+pub(crate) fn push_expire(
+    frame: &mut Frame,
+    mount: &Mount,
+    db: u8,
+    key: &[u8],
+    expire_at: u64,
+) -> usize {
+    frame.push(mount, in_db(EXPIRE, db), &[&expire_at.to_le_bytes(), key])
 }
 
-pub(crate) fn push_flush(frame: &mut Frame, mount: &Mount) -> usize {
-    frame.push(mount, FLUSH, &[&[0]])
+pub(crate) fn push_flush(frame: &mut Frame, mount: &Mount, db: u8) -> usize {
+    frame.push(mount, in_db(FLUSH, db), &[&[0]])
+}
+
+pub(crate) fn push_swap(frame: &mut Frame, mount: &Mount, a: u8, b: u8) -> usize {
+    frame.push(mount, SWAP, &[&[a, b]])
 }
 
 #[cfg(test)]
@@ -206,13 +249,13 @@ mod tests {
     #[test]
     fn malformed_bodies_are_refused() {
         for (kind, body) in [
-            (IMAGE, &[9, 0, 1, b'k'][..]),
+            (IMAGE, &[99, 0, 1, b'k'][..]),
             (IMAGE, &[1, 7, 1, b'k']),
             (IMAGE, &[1, 1, 2]),
             (IMAGE, &[1, 0, 200, b'k']),
             (DELTA, &[2]),
             (EXPIRE, &[1, 2, 3]),
-            (77, &[1]),
+            (79, &[1]),
             (IMAGE, &[]),
         ] {
             assert_eq!(Body::parse(kind, body), None, "{kind} {body:?}");

@@ -5,8 +5,12 @@
 //! [`Kind`], and a chapter in `ops`, `command` and `view`.
 
 pub(crate) mod hash;
+pub(crate) mod json;
+pub(crate) mod list;
 pub(crate) mod owned;
 pub(crate) mod packed;
+pub(crate) mod set;
+pub(crate) mod stream;
 pub(crate) mod tree;
 pub(crate) mod zset;
 
@@ -17,6 +21,10 @@ use bytes::Bytes;
 use crate::keyspace::table::Hashers;
 use crate::number;
 use hash::Hash;
+use json::Json;
+use list::List;
+use set::Set;
+use stream::Stream;
 use zset::Zset;
 
 /// Longest key, string, field or member, in bytes (512 MiB, as Redis' `proto-max-bulk-len`).
@@ -33,6 +41,14 @@ pub enum Kind {
     Hash = 2,
     /// Members ordered by score.
     Zset = 3,
+    /// Elements in order of insertion.
+    List = 4,
+    /// Distinct members.
+    Set = 5,
+    /// Entries by id, with consumer groups.
+    Stream = 6,
+    /// A JSON document.
+    Json = 7,
 }
 
 impl Kind {
@@ -42,13 +58,24 @@ impl Kind {
             Self::String => "string",
             Self::Hash => "hash",
             Self::Zset => "zset",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Stream => "stream",
+            Self::Json => "ReJSON-RL",
         }
     }
 
     pub(crate) fn from_u8(value: u8) -> Option<Self> {
-        [Self::String, Self::Hash, Self::Zset]
-            .into_iter()
-            .find(|kind| *kind as u8 == value)
+        let all = [
+            Self::String,
+            Self::Hash,
+            Self::Zset,
+            Self::List,
+            Self::Set,
+            Self::Stream,
+            Self::Json,
+        ];
+        all.into_iter().find(|kind| *kind as u8 == value)
     }
 }
 
@@ -61,6 +88,10 @@ pub(crate) enum Object {
     Bytes(Bytes),
     Hash(Box<Hash>),
     Zset(Box<Zset>),
+    List(Box<List>),
+    Set(Box<Set>),
+    Stream(Box<Stream>),
+    Json(Box<Json>),
     /// Demoted: the value is at the entry's home. `len` is the image's payload in bytes.
     Cold {
         kind: Kind,
@@ -73,7 +104,56 @@ pub(crate) enum Object {
 pub(crate) enum Undo {
     Hash(hash::Undo),
     Zset(zset::Undo),
+    List(list::Undo),
+    Set(set::Undo),
+    Stream(stream::Undo),
+    Json(json::Undo),
 }
+
+/// What every type of value with parts has.
+pub(crate) trait Collection: Sized {
+    const KIND: Kind;
+
+    /// An empty one.
+    fn create(hashers: &Arc<Hashers>) -> Self;
+
+    fn of(object: &Object) -> Option<&Self>;
+
+    fn of_mut(object: &mut Object) -> Option<&mut Self>;
+
+    fn into_object(self) -> Object;
+}
+
+macro_rules! collection {
+    ($($kind:ident)*) => {$(
+        impl Collection for $kind {
+            const KIND: Kind = Kind::$kind;
+
+            fn create(hashers: &Arc<Hashers>) -> Self {
+                Self::new(Arc::clone(hashers))
+            }
+
+            fn of(object: &Object) -> Option<&Self> {
+                match object {
+                    Object::$kind(value) => Some(value),
+                    _ => None,
+                }
+            }
+
+            fn of_mut(object: &mut Object) -> Option<&mut Self> {
+                match object {
+                    Object::$kind(value) => Some(value),
+                    _ => None,
+                }
+            }
+
+            fn into_object(self) -> Object {
+                Object::$kind(Box::new(self))
+            }
+        }
+    )*};
+}
+collection!(Hash Zset List Set Stream Json);
 
 impl Object {
     /// A string, held as an integer when it is the text of one.
@@ -89,6 +169,10 @@ impl Object {
             Self::Int(_) | Self::Bytes(_) => Kind::String,
             Self::Hash(_) => Kind::Hash,
             Self::Zset(_) => Kind::Zset,
+            Self::List(_) => Kind::List,
+            Self::Set(_) => Kind::Set,
+            Self::Stream(_) => Kind::Stream,
+            Self::Json(_) => Kind::Json,
             Self::Cold { kind, .. } => *kind,
         }
     }
@@ -102,6 +186,10 @@ impl Object {
         match self {
             Self::Hash(hash) => hash.len() == 0,
             Self::Zset(zset) => zset.len() == 0,
+            Self::List(list) => list.len() == 0,
+            Self::Set(set) => set.len() == 0,
+            // A stream stays when its last entry goes, and an empty document is a value.
+            Self::Stream(_) | Self::Json(_) => false,
             Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => false,
         }
     }
@@ -113,6 +201,10 @@ impl Object {
             Self::Bytes(bytes) => bytes.len() + 16,
             Self::Hash(hash) => hash.memory(),
             Self::Zset(zset) => zset.memory(),
+            Self::List(list) => list.memory(),
+            Self::Set(set) => set.memory(),
+            Self::Stream(stream) => stream.memory(),
+            Self::Json(json) => json.memory(),
         }
     }
 
@@ -133,6 +225,10 @@ impl Object {
             Self::Bytes(bytes) => return bytes.clone(),
             Self::Hash(hash) => hash.encode(&mut out),
             Self::Zset(zset) => zset.encode(&mut out),
+            Self::List(list) => list.encode(&mut out),
+            Self::Set(set) => set.encode(&mut out),
+            Self::Stream(stream) => stream.encode(&mut out),
+            Self::Json(json) => json.encode(&mut out),
             Self::Cold { .. } => unreachable!("a cold value is in the log already"),
         }
         Bytes::from(out)
@@ -140,14 +236,15 @@ impl Object {
 
     /// Rebuilds a value from an image payload; `None` when it is malformed.
     pub(crate) fn decode(kind: Kind, hashers: &Arc<Hashers>, payload: &[u8]) -> Option<Self> {
+        let hashers = Arc::clone(hashers);
         match kind {
             Kind::String => Some(Self::string(payload)),
-            Kind::Hash => {
-                Hash::decode(Arc::clone(hashers), payload).map(|v| Self::Hash(Box::new(v)))
-            }
-            Kind::Zset => {
-                Zset::decode(Arc::clone(hashers), payload).map(|v| Self::Zset(Box::new(v)))
-            }
+            Kind::Hash => Hash::decode(hashers, payload).map(Collection::into_object),
+            Kind::Zset => Zset::decode(hashers, payload).map(Collection::into_object),
+            Kind::List => List::decode(hashers, payload).map(Collection::into_object),
+            Kind::Set => Set::decode(hashers, payload).map(Collection::into_object),
+            Kind::Stream => Stream::decode(hashers, payload).map(Collection::into_object),
+            Kind::Json => Json::decode(hashers, payload).map(Collection::into_object),
         }
     }
 
@@ -156,6 +253,10 @@ impl Object {
         match self {
             Self::Hash(hash) => hash.replay(delta),
             Self::Zset(zset) => zset.replay(delta),
+            Self::List(list) => list.replay(delta),
+            Self::Set(set) => set.replay(delta),
+            Self::Stream(stream) => stream.replay(delta),
+            Self::Json(json) => json.replay(delta),
             Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => None,
         }
     }
@@ -165,6 +266,10 @@ impl Object {
         match (self, undo) {
             (Self::Hash(hash), Undo::Hash(undo)) => hash.undo(undo),
             (Self::Zset(zset), Undo::Zset(undo)) => zset.undo(undo),
+            (Self::List(list), Undo::List(undo)) => list.undo(undo),
+            (Self::Set(set), Undo::Set(undo)) => set.undo(undo),
+            (Self::Stream(stream), Undo::Stream(undo)) => stream.undo(undo),
+            (Self::Json(json), Undo::Json(undo)) => json.undo(undo),
             _ => unreachable!("a change is undone on the value it was made on"),
         }
     }

@@ -49,7 +49,7 @@ impl<'d> Keys<'d> {
         let engine = &self.db.engine;
         // Without metacharacters at most one key can match.
         if let Some(key) = glob::literal(&self.pattern) {
-            let found = engine.run(None, engine::Keys::One(key), |work| {
+            let found = engine.run(self.db.index, None, engine::Keys::One(key), |work| {
                 Ok(work.entry(key)?.is_some())
             });
             self.cursor = None;
@@ -59,7 +59,7 @@ impl<'d> Keys<'d> {
             return Ok(());
         }
         let pattern = &self.pattern;
-        let page = engine.run(None, engine::Keys::Open, |work| {
+        let page = engine.run(self.db.index, None, engine::Keys::Open, |work| {
             ops::keys::scan(work, cursor, PAGE_KEYS, |key, _| {
                 glob::matches(pattern, key)
             })

@@ -49,6 +49,7 @@ impl Target for Db {
         if grows {
             self.engine.check_room()?;
         }
-        self.engine.run(self.level, engine::Keys::One(key), body)
+        self.engine
+            .run(self.index, self.level, engine::Keys::One(key), body)
     }
 }

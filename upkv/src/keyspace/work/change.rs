@@ -2,13 +2,14 @@
 
 use std::ops::Deref;
 
-use super::{Flushed, Records, Touched, Work};
+use super::event::Class;
+use super::{Flushed, Records, Touched, Work, position};
 use crate::error::{Error, Result};
 use crate::keyspace::entry::{Entry, Slot};
 use crate::keyspace::table::{Probe, Table};
 use crate::value::hash::Hash;
 use crate::value::zset::Zset;
-use crate::value::{Kind, Object, Undo};
+use crate::value::{Collection, Object, Undo};
 
 impl Work<'_> {
     /// Sets the whole value and deadline of a key, whatever it was.
@@ -69,32 +70,29 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The hash at `key`, to be changed; created if `create`. Call [`Work::drop_if_empty`] after removals.
-    pub(crate) fn edit_hash(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, Hash>>> {
-        self.expect_kind(key, Kind::Hash)?;
-        let new = || Object::Hash(Box::new(Hash::new(self.engine.hashers.clone())));
-        let new = create.then(new);
+    /// The collection at `key`, to be changed; created if `create`. Call [`Work::drop_if_empty`] after removals.
+    pub(crate) fn edit_of<T: Collection>(
+        &mut self,
+        key: &[u8],
+        create: bool,
+    ) -> Result<Option<Edit<'_, T>>> {
+        self.expect_kind(key, T::KIND)?;
+        let new = create.then(|| T::create(&self.engine.hashers).into_object());
         let Some((object, touched)) = self.edit(key, new)? else {
             return Ok(None);
         };
-        match object {
-            Object::Hash(value) => Ok(Some(Edit { value, touched })),
-            _ => Err(Error::WrongType),
-        }
+        let value = T::of_mut(object).ok_or(Error::WrongType)?;
+        Ok(Some(Edit { value, touched }))
+    }
+
+    /// The hash at `key`, to be changed; created if `create`.
+    pub(crate) fn edit_hash(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, Hash>>> {
+        self.edit_of(key, create)
     }
 
     /// The sorted set at `key`, to be changed; created if `create`.
     pub(crate) fn edit_zset(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, Zset>>> {
-        self.expect_kind(key, Kind::Zset)?;
-        let new = || Object::Zset(Box::new(Zset::new(self.engine.hashers.clone())));
-        let new = create.then(new);
-        let Some((object, touched)) = self.edit(key, new)? else {
-            return Ok(None);
-        };
-        match object {
-            Object::Zset(value) => Ok(Some(Edit { value, touched })),
-            _ => Err(Error::WrongType),
-        }
+        self.edit_of(key, create)
     }
 
     fn edit(
@@ -120,35 +118,65 @@ impl Work<'_> {
             .is_some_and(|entry| entry.slot.object.is_empty_collection())
         {
             self.remove(key)?;
+            self.notify(Class::GENERIC, "del", key);
         }
         Ok(())
     }
 
     /// Removes every key; the number removed.
     pub(crate) fn flush(&mut self) -> Result<usize> {
+        let engine = self.engine;
+        if !engine.in_use().any(|used| used == self.physical) {
+            return Ok(0);
+        }
         self.hold_all()?;
-        let bits = self.engine.shard_bits;
+        let physical = self.physical;
         let mut count = 0;
-        let mut tables = Vec::with_capacity(self.held.len());
-        for (_, shard) in &mut self.held {
+        let mut tables = Vec::with_capacity(engine.shard_count());
+        let shards = self.local_shards();
+        let first = position(&self.held, shards.start);
+        for (_, shard) in &mut self.held[first..first + shards.len()] {
             count += shard.table.len();
-            let fresh = Table::new(self.engine.hashers.clone(), bits);
+            let fresh = Table::new(engine.hashers.clone(), engine.shard_bits);
             tables.push(std::mem::replace(&mut shard.table, fresh));
         }
-        let touched = std::mem::take(&mut self.touched);
+        let here = |touched: &Touched| engine.physical_of(touched.shard) == physical;
+        let (touched, others) = std::mem::take(&mut self.touched)
+            .into_iter()
+            .partition(here);
+        self.touched = others;
         // A second flush drops only what this work itself created since the first.
-        if self.flushed.is_none() {
-            self.flushed = Some(Flushed { tables, touched });
+        if !self
+            .flushed
+            .iter()
+            .any(|flushed| flushed.physical == physical)
+        {
+            self.flushed.push(Flushed {
+                physical,
+                tables,
+                touched,
+            });
         }
         Ok(count)
     }
 
+    /// Exchanges two databases when the work commits; all keys of both count as changed for who watches them.
+    pub(crate) fn swap(&mut self, a: u8, b: u8) -> Result<()> {
+        self.at_db(a, Self::hold_all)?;
+        self.at_db(b, Self::hold_all)?;
+        if a != b {
+            self.swaps.push((a, b));
+        }
+        Ok(())
+    }
+
     /// Notes that a key is about to change; its position in `touched`.
     fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
-        let known = self
-            .touched
-            .iter()
-            .rposition(|touched| touched.probe.random == probe.random && *touched.key == *key);
+        let known = self.touched.iter().rposition(|touched| {
+            touched.probe.random == probe.random
+                && touched.shard == self.held[held].0
+                && *touched.key == *key
+        });
         if let Some(at) = known {
             return at;
         }
@@ -185,7 +213,7 @@ impl Touched {
 /// A collection being changed: every change is noted for undo and for the log.
 #[derive(Debug)]
 pub(crate) struct Edit<'w, T> {
-    value: &'w mut T,
+    pub(crate) value: &'w mut T,
     touched: &'w mut Touched,
 }
 
@@ -197,16 +225,23 @@ impl<T> Deref for Edit<'_, T> {
     }
 }
 
+impl<T> Edit<'_, T> {
+    /// Notes a change that was just made: how to take it back, and what goes to the log.
+    pub(crate) fn note(&mut self, undo: Undo, log: impl FnOnce(&mut Vec<u8>)) {
+        // A replaced slot is undone and logged as a whole.
+        if !self.touched.replaced {
+            self.touched.undo.push(undo);
+            log(&mut self.touched.delta);
+        }
+    }
+}
+
 impl Edit<'_, Hash> {
     /// Sets a field; whether it existed.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
         let undo = self.value.set(field, value);
         let existed = undo.existed();
-        // A replaced slot is undone and logged as a whole.
-        if !self.touched.replaced {
-            self.touched.undo.push(Undo::Hash(undo));
-            Hash::log_set(&mut self.touched.delta, field, value);
-        }
+        self.note(Undo::Hash(undo), |delta| Hash::log_set(delta, field, value));
         existed
     }
 
@@ -215,10 +250,7 @@ impl Edit<'_, Hash> {
         let Some(undo) = self.value.remove(field) else {
             return false;
         };
-        if !self.touched.replaced {
-            self.touched.undo.push(Undo::Hash(undo));
-            Hash::log_remove(&mut self.touched.delta, field);
-        }
+        self.note(Undo::Hash(undo), |delta| Hash::log_remove(delta, field));
         true
     }
 }
@@ -228,9 +260,10 @@ impl Edit<'_, Zset> {
     pub(crate) fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
         let undo = self.value.set(member, score);
         let previous = undo.previous();
-        if previous != Some(score) && !self.touched.replaced {
-            self.touched.undo.push(Undo::Zset(undo));
-            Zset::log_set(&mut self.touched.delta, member, score);
+        if previous != Some(score) {
+            self.note(Undo::Zset(undo), |delta| {
+                Zset::log_set(delta, member, score)
+            });
         }
         previous
     }
@@ -240,10 +273,7 @@ impl Edit<'_, Zset> {
         let Some(undo) = self.value.remove(member) else {
             return false;
         };
-        if !self.touched.replaced {
-            self.touched.undo.push(Undo::Zset(undo));
-            Zset::log_remove(&mut self.touched.delta, member);
-        }
+        self.note(Undo::Zset(undo), |delta| Zset::log_remove(delta, member));
         true
     }
 }

@@ -17,10 +17,19 @@ impl Work<'_> {
         self.fill(&mut frame);
         let commit = match others.filter(|others| !others.is_empty()) {
             Some(others) => {
+                // Interactive transactions cannot swap databases.
                 Some(others.commit_around(&mut frame, &mut |frame| engine.mount.append(frame))?)
             }
             None if frame.is_empty() => None,
-            None => Some(engine.mount.append(&mut frame)?),
+            None if self.swaps.is_empty() => Some(engine.mount.append(&mut frame)?),
+            None => {
+                let _changing = engine.swapped.change.lock();
+                let commit = engine.mount.append(&mut frame)?;
+                for (a, b) in std::mem::take(&mut self.swaps) {
+                    self.publish_swap(a, b);
+                }
+                Some(commit)
+            }
         };
         self.publish(commit.as_ref());
         Ok(commit.filter(|commit| commit.seq > 0))
@@ -30,15 +39,20 @@ impl Work<'_> {
     fn fill(&mut self, frame: &mut Frame) {
         let mount = &self.engine.mount;
         let mut freeing = true;
-        if self.flushed.is_some() {
-            record::push_flush(frame, mount);
+        for flushed in &self.flushed {
+            record::push_flush(frame, mount, flushed.physical);
+        }
+        for (a, b) in &self.swaps {
+            record::push_swap(frame, mount, *a, *b);
+            freeing = false;
         }
         for touched in &mut self.touched {
             let held = position(&self.held, touched.shard);
+            let db = self.engine.physical_of(touched.shard);
             let entry = self.held[held].1.table.find(touched.probe, &touched.key);
             let Some(entry) = entry else {
                 if touched.old.as_ref().is_some_and(|old| !old.home.is_none()) {
-                    record::push_delete(frame, mount, &touched.key);
+                    record::push_delete(frame, mount, db, &touched.key);
                 }
                 continue;
             };
@@ -46,19 +60,19 @@ impl Work<'_> {
             let changed = !touched.delta.is_empty();
             if touched.replaced || (changed && slot.home.wants_image()) {
                 let index =
-                    record::push_image(frame, mount, &entry.key, slot.expire_at, &slot.object);
+                    record::push_image(frame, mount, db, &entry.key, slot.expire_at, &slot.object);
                 touched.records.image = Some(index);
                 freeing = false;
                 continue;
             }
             if changed {
                 let kind = slot.object.kind();
-                let index = record::push_delta(frame, mount, kind, &entry.key, &touched.delta);
+                let index = record::push_delta(frame, mount, db, kind, &entry.key, &touched.delta);
                 touched.records.delta = Some(index);
                 freeing = false;
             }
             if slot.expire_at != touched.old_expire_at {
-                let index = record::push_expire(frame, mount, &entry.key, slot.expire_at);
+                let index = record::push_expire(frame, mount, db, &entry.key, slot.expire_at);
                 touched.records.expire = Some(index);
                 freeing = false;
             }
@@ -70,7 +84,7 @@ impl Work<'_> {
 
     /// Makes the changes permanent in memory: homes, live bytes, counts, deadlines, watchers.
     fn publish(&mut self, commit: Option<&Commit>) {
-        if let Some(flushed) = self.flushed.take() {
+        for flushed in std::mem::take(&mut self.flushed) {
             self.publish_flush(&flushed);
         }
         let address = |index: usize| {
@@ -128,6 +142,32 @@ impl Work<'_> {
         }
     }
 
+    /// Exchanges two databases; their keys changed for whoever watches one that is there in either.
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "every watcher is told, the order shows nowhere"
+    )]
+    fn publish_swap(&mut self, a: u8, b: u8) {
+        let engine = self.engine;
+        let of = |db| engine.first_shard(engine.swapped.physical(db));
+        let (low, high) = (of(a).min(of(b)), of(a).max(of(b)));
+        for step in 0..engine.shard_count() {
+            let low = position(&self.held, low + step);
+            let high = position(&self.held, high + step);
+            let (before, after) = self.held.split_at_mut(high);
+            let (first, second) = (&mut before[low].1, &mut after[0].1);
+            // Watchers follow the number they gave.
+            std::mem::swap(&mut first.watched, &mut second.watched);
+            let (one, other) = (&mut **first, &mut **second);
+            let watched = one.watched.iter_mut().chain(&mut other.watched);
+            for (key, watched) in watched {
+                let there = one.table.get(key).is_some() || other.table.get(key).is_some();
+                watched.version += u64::from(there);
+            }
+        }
+        engine.swapped.swap(a, b);
+    }
+
     #[expect(
         clippy::iter_over_hash_type,
         reason = "every watcher is told, the order shows nowhere"
@@ -142,7 +182,8 @@ impl Work<'_> {
             }
             self.held[held].1.changed(&touched.key);
         }
-        for ((_, shard), table) in self.held.iter_mut().zip(&flushed.tables) {
+        let first = position(&self.held, self.engine.first_shard(flushed.physical));
+        for ((_, shard), table) in self.held[first..].iter_mut().zip(&flushed.tables) {
             shard.expiry.clear();
             for entry in table.iter() {
                 entry.slot.home.records().for_each(|at| mount.release(at));
@@ -155,15 +196,20 @@ impl Work<'_> {
     }
 
     pub(super) fn rollback(&mut self) {
-        let touched = std::mem::take(&mut self.touched);
-        match self.flushed.take() {
-            None => self.take_back(touched),
-            Some(flushed) => {
-                for ((_, shard), table) in self.held.iter_mut().zip(flushed.tables) {
-                    shard.table = table;
-                }
-                self.take_back(flushed.touched);
+        let engine = self.engine;
+        let mut touched = std::mem::take(&mut self.touched);
+        let flushed = std::mem::take(&mut self.flushed);
+        for flushed in &flushed {
+            // What came after the flush goes with the table it was made in.
+            touched.retain(|touched| engine.physical_of(touched.shard) != flushed.physical);
+        }
+        self.take_back(touched);
+        for flushed in flushed {
+            let first = position(&self.held, engine.first_shard(flushed.physical));
+            for ((_, shard), table) in self.held[first..].iter_mut().zip(flushed.tables) {
+                shard.table = table;
             }
+            self.take_back(flushed.touched);
         }
     }
 

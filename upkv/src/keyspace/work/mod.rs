@@ -12,9 +12,11 @@
 
 mod change;
 mod commit;
+pub(crate) mod event;
 
 use parking_lot::MutexGuard;
 
+use self::event::Event;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
 use super::shard::Shard;
@@ -24,16 +26,23 @@ use crate::error::{Error, Result};
 use crate::storage::Address;
 use crate::value::hash::Hash;
 use crate::value::zset::Zset;
-use crate::value::{Kind, Object, Undo};
+use crate::value::{Collection, Kind, Object, Undo};
 
 /// See the module documentation.
 pub struct Work<'a> {
     pub(crate) engine: &'a Engine,
     /// The time of everything in this work, in ms since the Unix epoch.
     pub(crate) now: u64,
+    /// The database that keys belong to, as callers number it.
+    db: u8,
+    /// The same as the shards and the log number it.
+    physical: u8,
     held: Vec<(usize, MutexGuard<'a, Shard>)>,
     touched: Vec<Touched>,
-    flushed: Option<Flushed>,
+    flushed: Vec<Flushed>,
+    /// Logical databases to exchange.
+    swaps: Vec<(u8, u8)>,
+    events: Vec<Event>,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -47,11 +56,14 @@ pub(crate) enum Pending {
     Locks,
     /// These values have to be read from the log first.
     Cold(Vec<ColdRef>),
+    /// The database became another one before its first lock was had.
+    Swapped,
 }
 
 /// A value to read while no lock is held.
 #[derive(Debug)]
 pub(crate) struct ColdRef {
+    pub(crate) shard: usize,
     pub(crate) key: Box<[u8]>,
     pub(crate) kind: Kind,
     pub(crate) chain: Vec<Address>,
@@ -60,6 +72,7 @@ pub(crate) struct ColdRef {
 /// A value that was read; it counts while the key's home is still `chain`.
 #[derive(Debug)]
 pub(crate) struct Loaded {
+    pub(crate) shard: usize,
     pub(crate) key: Box<[u8]>,
     pub(crate) chain: Vec<Address>,
     pub(crate) object: Object,
@@ -88,9 +101,10 @@ struct Records {
     expire: Option<usize>,
 }
 
-/// The state before the first flush of a work.
+/// The state of one database before its first flush in a work.
 #[derive(Debug)]
 struct Flushed {
+    physical: u8,
     tables: Vec<Table<Box<Entry>>>,
     touched: Vec<Touched>,
 }
@@ -109,33 +123,80 @@ impl std::fmt::Debug for Work<'_> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(engine: &'a Engine, loaded: Vec<Loaded>, impatient: bool) -> Self {
+    pub(crate) fn new(engine: &'a Engine, db: u8, loaded: Vec<Loaded>, impatient: bool) -> Self {
         Self {
             engine,
             now: engine.mount.now().as_millis(),
+            db,
+            physical: engine.swapped.physical(db),
             held: Vec::new(),
             touched: Vec::new(),
-            flushed: None,
+            flushed: Vec::new(),
+            swaps: Vec::new(),
+            events: Vec::new(),
             pending: None,
             loaded,
             impatient,
         }
     }
 
-    /// Locks every shard, in order.
+    /// The database that keys belong to.
+    pub(crate) fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// From here on keys belong to another database.
+    pub(crate) fn select(&mut self, db: u8) {
+        (self.db, self.physical) = (db, self.engine.swapped.physical(db));
+    }
+
+    /// Lets `body` work on the keys of another database.
+    pub(crate) fn at_db<R>(
+        &mut self,
+        db: u8,
+        body: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
+        let before = (self.db, self.physical);
+        (self.db, self.physical) = (db, self.engine.swapped.physical(db));
+        let outcome = body(self);
+        (self.db, self.physical) = before;
+        outcome
+    }
+
+    /// Locks every shard of the database, in order.
     pub(crate) fn hold_all(&mut self) -> Result<()> {
-        (0..self.engine.shards.len()).try_for_each(|index| self.hold(index).map(drop))
+        self.local_shards()
+            .try_for_each(|index| self.hold(index).map(drop))
+    }
+
+    /// Locks every shard of all databases that were ever used, in order.
+    pub(crate) fn hold_every(&mut self) -> Result<()> {
+        let engine = self.engine;
+        engine
+            .shards()
+            .try_for_each(|(index, _)| self.hold(index).map(drop))
+    }
+
+    /// Numbers of the shards of the database.
+    pub(crate) fn local_shards(&self) -> std::ops::Range<usize> {
+        let first = self.engine.first_shard(self.physical);
+        first..first + self.engine.shard_count()
+    }
+
+    /// Number of the shard that a key of the database belongs to.
+    pub(crate) fn shard_of(&self, placement: u64) -> usize {
+        self.local_shards().start + self.engine.shard_of(placement)
     }
 
     /// Locks the shards of `keys`, in order.
     pub(crate) fn hold_keys(&mut self, keys: &[&[u8]]) -> Result<()> {
         if let [key] = keys {
-            let index = self.engine.shard_of(self.engine.hashers.placement(key));
+            let index = self.shard_of(self.engine.hashers.placement(key));
             return self.hold(index).map(drop);
         }
         let mut shards: Vec<usize> = keys
             .iter()
-            .map(|key| self.engine.shard_of(self.engine.hashers.placement(key)))
+            .map(|key| self.shard_of(self.engine.hashers.placement(key)))
             .collect();
         shards.sort_unstable();
         shards.dedup();
@@ -154,7 +215,7 @@ impl<'a> Work<'a> {
         match self.held.binary_search_by_key(&index, |(shard, _)| *shard) {
             Ok(at) => Ok(at),
             Err(at) => {
-                let shard = &self.engine.shards[index];
+                let shard = self.engine.shard(index);
                 let guard = if at == self.held.len() {
                     shard.lock()
                 } else if let Some(guard) = shard.try_lock() {
@@ -164,6 +225,11 @@ impl<'a> Work<'a> {
                     return Err(Error::Restart);
                 };
                 self.held.insert(at, (index, guard));
+                // A swap holds all shards of both databases: from here on the number stays true.
+                if self.engine.swapped.physical(self.db) != self.physical {
+                    self.pending = Some(Pending::Swapped);
+                    return Err(Error::Restart);
+                }
                 Ok(at)
             }
         }
@@ -171,7 +237,7 @@ impl<'a> Work<'a> {
 
     fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {
         let probe = self.engine.hashers.probe(key);
-        let held = self.hold(self.engine.shard_of(probe.placement))?;
+        let held = self.hold(self.shard_of(probe.placement))?;
         Ok((held, probe))
     }
 
@@ -226,24 +292,23 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The collection at `key`.
+    pub(crate) fn read<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&T>> {
+        self.expect_kind(key, T::KIND)?;
+        let object = self.object(key)?;
+        object
+            .map(|object| T::of(object).ok_or(Error::WrongType))
+            .transpose()
+    }
+
     /// The hash at `key`.
     pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<&Hash>> {
-        self.expect_kind(key, Kind::Hash)?;
-        match self.object(key)? {
-            None => Ok(None),
-            Some(Object::Hash(hash)) => Ok(Some(hash)),
-            Some(_) => Err(Error::WrongType),
-        }
+        self.read(key)
     }
 
     /// The sorted set at `key`.
     pub(crate) fn zset(&mut self, key: &[u8]) -> Result<Option<&Zset>> {
-        self.expect_kind(key, Kind::Zset)?;
-        match self.object(key)? {
-            None => Ok(None),
-            Some(Object::Zset(zset)) => Ok(Some(zset)),
-            Some(_) => Err(Error::WrongType),
-        }
+        self.read(key)
     }
 
     /// Refuses a key of another type without reading its value.
@@ -258,11 +323,14 @@ impl<'a> Work<'a> {
     pub(crate) fn prefetch_strings(&mut self, keys: &[&[u8]]) -> Result<()> {
         let mut wanted = Vec::new();
         for key in keys {
-            let known = |loaded: &Loaded, entry: &Entry| {
-                *loaded.key == **key && entry.slot.home.is_chain(&loaded.chain)
-            };
             let now = self.now;
             let (held, probe) = self.place(key)?;
+            let shard = self.held[held].0;
+            let known = |loaded: &Loaded, entry: &Entry| {
+                loaded.shard == shard
+                    && *loaded.key == **key
+                    && entry.slot.home.is_chain(&loaded.chain)
+            };
             if let Some(entry) = self.held[held].1.live(probe, key, now)
                 && matches!(
                     entry.slot.object,
@@ -273,7 +341,7 @@ impl<'a> Work<'a> {
                 )
                 && !self.loaded.iter().any(|loaded| known(loaded, entry))
             {
-                wanted.push(cold_ref(entry));
+                wanted.push(cold_ref(shard, entry));
             }
         }
         if wanted.is_empty() || self.impatient {
@@ -287,7 +355,8 @@ impl<'a> Work<'a> {
     fn resolve(&mut self, key: &[u8], install: bool) -> Result<Option<Place>> {
         let now = self.now;
         let (held, probe) = self.place(key)?;
-        let shard = &mut *self.held[held].1;
+        let (index, shard) = &mut self.held[held];
+        let (index, shard) = (*index, &mut **shard);
         let Some(entry) = shard.live_mut(probe, key, now) else {
             shard.stats.misses += 1;
             return Ok(None);
@@ -297,14 +366,16 @@ impl<'a> Work<'a> {
             shard.stats.hits += 1;
             return Ok(Some(Place::Hot { held, probe }));
         };
-        let known =
-            |loaded: &Loaded| *loaded.key == *key && entry.slot.home.is_chain(&loaded.chain);
+        let known = |loaded: &Loaded| {
+            loaded.shard == index && *loaded.key == *key && entry.slot.home.is_chain(&loaded.chain)
+        };
         let at = match self.loaded.iter().position(known) {
             Some(at) => at,
             None if self.impatient => {
-                let wanted = cold_ref(entry);
+                let wanted = cold_ref(index, entry);
                 let object = self.engine.read_cold(&wanted)?;
                 self.loaded.push(Loaded {
+                    shard: index,
                     key: wanted.key,
                     chain: wanted.chain,
                     object,
@@ -312,7 +383,7 @@ impl<'a> Work<'a> {
                 self.loaded.len() - 1
             }
             None => {
-                self.pending = Some(Pending::Cold(vec![cold_ref(entry)]));
+                self.pending = Some(Pending::Cold(vec![cold_ref(index, entry)]));
                 return Err(Error::Restart);
             }
         };
@@ -332,7 +403,7 @@ impl<'a> Work<'a> {
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        if !self.touched.is_empty() || self.flushed.is_some() {
+        if !self.touched.is_empty() || !self.flushed.is_empty() {
             self.rollback();
         }
         for (_, shard) in &mut self.held {
@@ -341,8 +412,9 @@ impl Drop for Work<'_> {
     }
 }
 
-fn cold_ref(entry: &Entry) -> ColdRef {
+fn cold_ref(shard: usize, entry: &Entry) -> ColdRef {
     ColdRef {
+        shard,
         key: entry.key.clone(),
         kind: entry.slot.object.kind(),
         chain: entry.slot.home.chain(),
