@@ -162,7 +162,7 @@ impl<'t, T: Target> Hash<'t, T> {
         self.target.run(&self.key, false, |work| {
             Ok(work
                 .hash(&self.key)?
-                .map_or(0, crate::value::hash::Hash::len))
+                .map_or(0, crate::value::hash::Live::len))
         })
     }
 
