@@ -25,8 +25,8 @@ const PAGE_FIELDS: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Hash<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
 }
 
 impl<'t, T: Target> Hash<'t, T> {
