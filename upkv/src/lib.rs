@@ -53,6 +53,8 @@ mod glob;
 #[cfg(feature = "engine")]
 mod keyspace;
 #[cfg(feature = "engine")]
+mod memory;
+#[cfg(feature = "engine")]
 mod number;
 #[cfg(feature = "engine")]
 mod ops;

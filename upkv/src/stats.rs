@@ -34,6 +34,8 @@ pub struct Stats {
     pub demoted: u64,
     /// Values brought back into memory.
     pub promoted: u64,
+    /// Keys removed because memory was over `max_memory_bytes`.
+    pub evicted: u64,
     /// Keys removed because they were overdue.
     pub expired: u64,
     /// Hash fields removed because they were overdue, without those that went with their key.
@@ -47,6 +49,7 @@ pub(crate) struct ShardStats {
     pub(crate) misses: u64,
     pub(crate) demoted: u64,
     pub(crate) promoted: u64,
+    pub(crate) evicted: u64,
     pub(crate) expired: u64,
     pub(crate) expired_fields: u64,
 }

@@ -223,7 +223,7 @@ impl Transaction<'_> {
 
     fn grow<R>(&self, body: impl FnOnce(&mut Work<'_>) -> Result<R>) -> Result<R> {
         let mut work = self.work.borrow_mut();
-        work.engine.check_room()?;
+        work.engine.check_room_inside()?;
         body(&mut work)
     }
 }
@@ -239,7 +239,7 @@ impl Target for Transaction<'_> {
     ) -> Result<R> {
         let mut work = self.work.borrow_mut();
         if grows {
-            work.engine.check_room()?;
+            work.engine.check_room_inside()?;
         }
         body(&mut work)
     }

@@ -118,7 +118,7 @@ impl Engine {
                 } => (entry.slot.home.image(), *len as usize),
                 object => {
                     let bytes = object.string_bytes().ok_or(Error::WrongType)?;
-                    entry.slot.warm();
+                    self.note_use(&mut entry.slot, now);
                     shard.stats.hits += 1;
                     return Ok(Some(bytes));
                 }
@@ -136,7 +136,7 @@ impl Engine {
                 continue;
             };
             let value = Self::payload(&body?, key)?;
-            let seen_before = entry.slot.warm() > 0;
+            let seen_before = self.note_use(&mut entry.slot, now) > 0;
             if entry.slot.object.is_cold() && (seen_before || len < DEMOTE_BYTES_MIN) {
                 entry.slot.object = Object::string(&value);
                 shard.stats.promoted += 1;

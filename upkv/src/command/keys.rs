@@ -2,7 +2,7 @@
 
 use super::args::{self, Args, Options, ScanOf};
 use super::reply::Reply;
-use super::row::{CONTAINER, Command, EACH, NO_KEYS, ONE, SECOND, TWO, data, rows};
+use super::row::{Command, EACH, NO_KEYS, ONE, TWO, data, rows};
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
@@ -24,10 +24,6 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Tells the deadline in seconds";
     "keys" 2 READ | ALL, NO_KEYS, data(keys), "1.0.0", "O(n), all shards locked",
         "Lists the keys that match a pattern";
-    "object" -2 READ, SECOND, CONTAINER, "2.2.3", "that of the subcommand",
-        "Inspects a value";
-    "object|encoding" 3 READ, SECOND, data(object_encoding), "2.2.3", "O(1)",
-        "Tells how a value is kept";
     "persist" 2 WRITE | FAST, ONE, data(persist), "2.2.0", "O(1)",
         "Removes a deadline";
     "pexpire" -3 WRITE | FAST, ONE, data(pexpire), "2.6.0", "O(1)",
@@ -46,7 +42,7 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Renames a key if the new name is free";
     "scan" -2 READ, NO_KEYS, data(scan), "2.8.0", "O(COUNT + 896)",
         "Iterates over keys";
-    "touch" -2 READ | FAST, EACH, data(exists), "3.2.1", "O(keys)",
+    "touch" -2 READ | FAST, EACH, data(touch), "3.2.1", "O(keys)",
         "Counts existing keys and notes the access";
     "ttl" 2 READ | FAST, ONE, data(ttl), "1.0.0", "O(1)",
         "Tells the time to live in seconds";
@@ -68,6 +64,14 @@ pub(super) fn exists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut found = 0;
     for key in &args[1..] {
         found += usize::from(work.exists(key)?);
+    }
+    Ok(Reply::count(found))
+}
+
+pub(super) fn touch(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut found = 0;
+    for key in &args[1..] {
+        found += usize::from(work.refresh(key)?);
     }
     Ok(Reply::count(found))
 }
@@ -221,9 +225,4 @@ pub(super) fn pexpiretime(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
 
 pub(super) fn persist(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     keys::persist(work, args[1]).map(Reply::flag)
-}
-
-pub(super) fn object_encoding(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let name = keys::encoding(work, args[2])?;
-    Ok(name.map_or(Reply::Null, |name| Reply::bulk_copy(name.as_bytes())))
 }

@@ -6,6 +6,7 @@ mod args;
 mod field_ttl;
 mod hash;
 mod keys;
+mod object;
 mod reply;
 mod row;
 mod server;
@@ -60,7 +61,7 @@ pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     let command = Command::find(args)?;
     let handler = data_handler(command)?;
     if command.has(row::GROW) {
-        work.engine.check_room()?;
+        work.engine.check_room_inside()?;
     }
     handler(work, args)
 }

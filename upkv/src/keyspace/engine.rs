@@ -7,11 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::entry::Slot;
+use super::evict::Evictor;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
 use super::work::event::Class;
 use super::work::{Expired, Pending, Work};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
 use crate::stats::Stats;
@@ -39,10 +41,10 @@ pub(crate) struct Engine {
     /// What the restored checkpoint already holds; used while recovering only.
     pub(crate) as_of: Mutex<AsOf>,
     pub(crate) memory_limit: Option<i64>,
-    pub(crate) max_memory: Option<i64>,
+    pub(crate) evictor: Evictor,
     pub(crate) used: AtomicI64,
     /// Change of a shard's count that is reported to `used`.
-    pub(crate) report_step: usize,
+    pub(crate) report_step: AtomicUsize,
     /// Shard the CLOCK hand is at.
     pub(crate) hand: AtomicUsize,
     /// No sweep below this total: a whole pass found nothing to drop.
@@ -84,15 +86,7 @@ impl Engine {
             .memory_limit_bytes
             .filter(|_| !mount.is_memory())
             .map(signed);
-        let max_memory = options.max_memory_bytes.map(signed);
-        let least = memory_limit.into_iter().chain(max_memory).min();
-        let report_step = least.map_or(usize::MAX, |limit| {
-            usize::try_from(limit / 64)
-                .unwrap_or(0)
-                .div_euclid(count)
-                .min(4_096)
-        });
-        Self {
+        let engine = Self {
             mount,
             hashers,
             databases: std::array::from_fn(|_| OnceLock::new()),
@@ -100,13 +94,31 @@ impl Engine {
             shard_bits,
             as_of: Mutex::new(AsOf::default()),
             memory_limit,
-            max_memory,
+            evictor: Evictor::new(options),
             used: AtomicI64::new(0),
-            report_step,
+            report_step: AtomicUsize::new(usize::MAX),
             hand: AtomicUsize::new(0),
             sweep_above: AtomicI64::new(0),
             cold_reads: AtomicU64::new(0),
-        }
+        };
+        engine.set_report_step();
+        engine
+    }
+
+    /// Lets shards report so often that the total is off by a small part of the lowest limit only.
+    pub(crate) fn set_report_step(&self) {
+        let least = self
+            .memory_limit
+            .into_iter()
+            .chain(self.evictor.max())
+            .min();
+        let step = least.map_or(usize::MAX, |limit| {
+            usize::try_from(limit / 64)
+                .unwrap_or(0)
+                .div_euclid(self.shard_count())
+                .min(4_096)
+        });
+        self.report_step.store(step, Ordering::Relaxed);
     }
 
     // --- placement
@@ -222,12 +234,11 @@ impl Engine {
         false
     }
 
-    /// Refuses writes that may grow the data when memory is used up.
-    pub(crate) fn check_room(&self) -> Result<()> {
-        match self.max_memory {
-            Some(max) if self.used.load(Ordering::Relaxed) > max => Err(Error::OutOfMemory),
-            _ => Ok(()),
-        }
+    /// Notes that a key was used; the state of its access counter before.
+    pub(crate) fn note_use(&self, slot: &mut Slot, now: u64) -> u8 {
+        let counts = self.evictor.counts();
+        slot.access.note(now, counts, || self.mount.random());
+        slot.warm()
     }
 
     // --- deadlines
@@ -241,6 +252,7 @@ impl Engine {
         deadline: u64,
         probe: Probe,
     ) {
+        shard.tidy_deadlines(now);
         let slot = shard.expiry.add(now, deadline, probe);
         self.arm(shard, index, slot);
     }
@@ -317,11 +329,12 @@ impl Engine {
                 .iter()
                 .filter(|e| e.slot.object.is_cold())
                 .count() as u64;
-            stats.used_bytes += (shard.used + shard.expiry.memory()) as u64;
+            stats.used_bytes += shard.memory() as u64;
             stats.hits += shard.stats.hits;
             stats.misses += shard.stats.misses;
             stats.demoted += shard.stats.demoted;
             stats.promoted += shard.stats.promoted;
+            stats.evicted += shard.stats.evicted;
             stats.expired += shard.stats.expired;
             stats.expired_fields += shard.stats.expired_fields;
         }
@@ -352,6 +365,9 @@ impl Engine {
                 {
                     return Err(format!("key {:?} is in the wrong shard", entry.key));
                 }
+            }
+            if !shard.expiry.audit() {
+                return Err(format!("shard {index} miscounts its deadlines"));
             }
             if used != shard.used {
                 return Err(format!(

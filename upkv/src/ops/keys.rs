@@ -145,30 +145,6 @@ fn put_copy(
     }
 }
 
-/// The name `OBJECT ENCODING` replies.
-pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'static str>> {
-    const EMBEDDED_BYTES_MAX: usize = 44;
-    if work.object(key)?.is_none() {
-        return Ok(None);
-    }
-    let raw = work.entry(key)?.is_some_and(|entry| entry.slot.raw);
-    Ok(work.object(key)?.map(|object| match object {
-        Object::Bytes(_) if raw => "raw",
-        Object::Int(_) => "int",
-        Object::Bytes(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
-        Object::Bytes(_) => "raw",
-        Object::Hash(hash) if hash.is_packed() => "listpack",
-        Object::Hash(_) => "hashtable",
-        Object::Zset(zset) if zset.is_small() => "listpack",
-        Object::Zset(_) => "skiplist",
-        Object::List(_) => "quicklist",
-        Object::Set(_) => "hashtable",
-        Object::Stream(_) => "stream",
-        Object::Json(_) => "raw",
-        Object::Cold { .. } => unreachable!("the value was just read"),
-    }))
-}
-
 /// Number of keys, overdue ones included until they are cleaned up.
 pub(crate) fn count(work: &mut Work<'_>) -> Result<usize> {
     work.local_shards()

@@ -5,6 +5,7 @@
 use super::checkpoint;
 use super::record::{self, Body};
 use crate::cold::DEMOTE_BYTES_MIN;
+use crate::keyspace::access::Access;
 use crate::keyspace::engine::{DATABASES, Engine};
 use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::shard::Shard;
@@ -268,6 +269,7 @@ impl Participant for Engine {
             shard.used = 0;
             for segment in 0..shard.table.segment_count() {
                 for entry in shard.table.segment_items_mut(segment) {
+                    entry.slot.access = Access::new(now, self.evictor.counts());
                     entry.slot.counted = entry.memory();
                     shard.used += entry.slot.counted;
                     let deadline = entry.slot.next_deadline();
@@ -310,6 +312,17 @@ impl Participant for Engine {
                 return Ok(true);
             }
             into_storage(self.sweep(16))?;
+        }
+        while self.is_over_max() {
+            if budget.exhausted() {
+                return Ok(true);
+            }
+            match self.evict_some() {
+                Ok(()) => {}
+                // Nothing can be evicted; writers are told.
+                Err(crate::Error::OutOfMemory) => break,
+                Err(error) => return into_storage(Err(error)),
+            }
         }
         Ok(false)
     }

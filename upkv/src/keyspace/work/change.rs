@@ -5,6 +5,7 @@ use std::ops::Deref;
 use super::event::Class;
 use super::{Flushed, Records, Touched, Work, position};
 use crate::error::{Error, Result};
+use crate::keyspace::access::Access;
 use crate::keyspace::entry::{Entry, Slot};
 use crate::keyspace::table::{Probe, Table};
 use crate::value::hash::Hash;
@@ -29,8 +30,13 @@ impl Work<'_> {
         let at = self.touch(held, probe, key);
         let shard = &mut self.held[held].1;
         let touched = &mut self.touched[at];
+        let counts = self.engine.evictor.counts();
+        slot.access = Access::new(self.now, counts);
         let before = if let Some(entry) = shard.table.find_mut(probe, key) {
             slot.inherit_heat(&entry.slot);
+            if counts {
+                slot.access = entry.slot.access;
+            }
             Some(std::mem::replace(&mut entry.slot, slot))
         } else {
             let key = key.into();

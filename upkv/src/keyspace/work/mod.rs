@@ -50,6 +50,8 @@ pub struct Work<'a> {
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
     impatient: bool,
+    /// Looking at a value does not count as using it.
+    quiet: bool,
 }
 
 /// Why a work has to start over.
@@ -142,6 +144,7 @@ impl<'a> Work<'a> {
             pending: None,
             loaded,
             impatient,
+            quiet: false,
         }
     }
 
@@ -297,6 +300,25 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Lets `body` look at values without that counting as use.
+    pub(crate) fn quietly<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.quiet, true);
+        let outcome = body(self);
+        self.quiet = before;
+        outcome
+    }
+
+    /// Notes that a key was used, whatever it holds; whether it exists.
+    pub(crate) fn refresh(&mut self, key: &[u8]) -> Result<bool> {
+        let found = self.exists(key)?;
+        let (now, engine) = (self.now, self.engine);
+        let (held, probe) = self.place(key)?;
+        if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
+            engine.note_use(&mut entry.slot, now);
+        }
+        Ok(found)
+    }
+
     /// The collection at `key`.
     pub(crate) fn read<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&T>> {
         self.expect_kind(key, T::KIND)?;
@@ -364,12 +386,18 @@ impl<'a> Work<'a> {
         let (held, probe) = self.place(key)?;
         let (index, shard) = &mut self.held[held];
         let (index, shard) = (*index, &mut **shard);
+        let engine = self.engine;
+        let quiet = self.quiet;
+        let mut note_use = |slot: &mut Slot| match quiet {
+            true => 0,
+            false => engine.note_use(slot, now),
+        };
         let Some(entry) = shard.live_mut(probe, key, now) else {
             shard.stats.misses += 1;
             return Ok(None);
         };
         let Object::Cold { kind, len, .. } = entry.slot.object else {
-            entry.slot.warm();
+            note_use(&mut entry.slot);
             shard.stats.hits += 1;
             return Ok(Some(Place::Hot { held, probe }));
         };
@@ -395,7 +423,7 @@ impl<'a> Work<'a> {
             }
         };
         debug_assert_eq!(self.loaded[at].object.kind(), kind);
-        let seen_before = entry.slot.warm() > 0;
+        let seen_before = note_use(&mut entry.slot) > 0;
         if !install && !seen_before && len as usize >= DEMOTE_BYTES_MIN {
             shard.stats.hits += 1;
             return Ok(Some(Place::Loaded(at)));

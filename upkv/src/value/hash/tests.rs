@@ -102,7 +102,7 @@ fn timed(hash: &Hash) -> BTreeMap<Vec<u8>, (Vec<u8>, u64)> {
 
 #[test]
 fn deadlines_follow_a_model_with_undo_replay_and_codec() {
-    for (fields, steps) in [(8_u32, 3_000), (900, 6_000)] {
+    for (fields, steps) in [(8_u32, 2_000), (600, 1_500)] {
         let mut hash = empty();
         let mut copy = empty();
         let mut model: BTreeMap<Vec<u8>, (Vec<u8>, u64)> = BTreeMap::new();
