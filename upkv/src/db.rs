@@ -451,7 +451,7 @@ impl Db {
     /// [`Error::Storage`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let key = key.as_ref();
-        self.run(key, |work| work.remove(key))
+        self.run(key, |work| ops::keys::delete(work, key))
     }
 
     /// Removes several keys in one commit; the number that existed.
@@ -464,8 +464,9 @@ impl Db {
         let keys: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
         self.engine
             .run(self.index, self.level, Keys::Many(&keys), |work| {
-                keys.iter()
-                    .try_fold(0, |count, key| Ok(count + usize::from(work.remove(key)?)))
+                keys.iter().try_fold(0, |count, key| {
+                    Ok(count + usize::from(ops::keys::delete(work, key)?))
+                })
             })
     }
 

@@ -24,6 +24,8 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Tells the deadline in seconds";
     "keys" 2 READ | ALL, NO_KEYS, data(keys), "1.0.0", "O(n), all shards locked",
         "Lists the keys that match a pattern";
+    "move" 3 WRITE | FAST, ONE, data(move_key), "1.0.0", "O(n) in the value, which is logged once more",
+        "Moves a key to another database";
     "persist" 2 WRITE | FAST, ONE, data(persist), "2.2.0", "O(1)",
         "Removes a deadline";
     "pexpire" -3 WRITE | FAST, ONE, data(pexpire), "2.6.0", "O(1)",
@@ -55,7 +57,7 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
 pub(super) fn del(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut removed = 0;
     for key in &args[1..] {
-        removed += usize::from(work.remove(key)?);
+        removed += usize::from(keys::delete(work, key)?);
     }
     Ok(Reply::count(removed))
 }
@@ -104,6 +106,11 @@ pub(super) fn copy(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     keys::copy(work, args[1], args[2], to, replace).map(Reply::flag)
 }
 
+pub(super) fn move_key(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let to = args::database(args[2])?;
+    keys::move_to(work, args[1], to).map(Reply::flag)
+}
+
 pub(super) fn randomkey(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     keys::random(work).map(Reply::bulk_or_null)
 }
@@ -124,11 +131,15 @@ pub(super) fn scan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
                 .kind
                 .is_none_or(|wanted| args::is(wanted, kind.name()))
     })?;
-    let keys = page.keys.into_iter().map(Reply::bulk).collect();
-    Ok(Reply::Array(vec![
-        Reply::bulk(page.cursor.to_string()),
-        Reply::Array(keys),
-    ]))
+    let mut items = Vec::with_capacity(page.keys.len());
+    for (key, kind) in page.keys {
+        items.push(Reply::bulk(key));
+        if options.with_kind {
+            items.push(Reply::bulk_copy(kind.name().as_bytes()));
+        }
+    }
+    let next = (page.cursor != 0).then_some(page.cursor);
+    Ok(Reply::scanned(next, items))
 }
 
 pub(super) fn expire(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

@@ -13,6 +13,7 @@ mod server;
 mod session;
 mod string;
 mod table;
+mod wait;
 mod zset;
 
 pub use reply::Reply;
@@ -38,12 +39,16 @@ pub(crate) fn execute(
     if command.has(row::GROW) {
         engine.check_room()?;
     }
+    let run = |work: &mut Work<'_>| {
+        work.reads = command.has(row::READ);
+        handler(work, args)
+    };
     if let row::At::Range {
         first: 1, last: 1, ..
     } = command.at
     {
         // The commonest form needs no list.
-        return engine.run(db, level, Keys::One(args[1]), |work| handler(work, args));
+        return engine.run(db, level, Keys::One(args[1]), run);
     }
     let found = command.keys(args);
     let keys = match &found[..] {
@@ -53,7 +58,7 @@ pub(crate) fn execute(
         [key] => Keys::One(key),
         keys => Keys::Many(keys),
     };
-    engine.run(db, level, keys, |work| handler(work, args))
+    engine.run(db, level, keys, run)
 }
 
 /// Runs one command inside a larger work.
@@ -63,6 +68,7 @@ pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     if command.has(row::GROW) {
         work.engine.check_room_inside()?;
     }
+    work.reads = command.has(row::READ);
     handler(work, args)
 }
 

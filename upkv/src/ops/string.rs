@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 
+use super::keys;
 use super::{absolute, check_size};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
 use crate::options::{Condition, Deadline};
 use crate::value::{Kind, Object, STRING_BYTES_MAX};
@@ -63,6 +65,9 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
     };
     if met {
         put_or_expire(work, key, Object::string(value), expire_at)?;
+        if matches!(how.deadline, Deadline::In(_) | Deadline::At(_)) && expire_at > work.now {
+            work.notify(Class::GENERIC, "expire", key);
+        }
     }
     Ok(Written {
         written: met,
@@ -73,9 +78,11 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
 /// Sets a value whose deadline may have passed already; then the key is gone.
 fn put_or_expire(work: &mut Work<'_>, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
     if expire_at != 0 && expire_at <= work.now {
-        work.remove(key).map(drop)
+        keys::delete(work, key).map(drop)
     } else {
-        work.put(key, object, expire_at)
+        work.put(key, object, expire_at)?;
+        work.notify(Class::STRING, "set", key);
+        Ok(())
     }
 }
 
@@ -88,7 +95,7 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8]) -> Result<u64> {
 pub(crate) fn get_del(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Bytes>> {
     let value = get(work, key)?;
     if value.is_some() {
-        work.remove(key)?;
+        keys::delete(work, key)?;
     }
     Ok(value)
 }
@@ -105,10 +112,13 @@ pub(crate) fn get_ex(
         .transpose()?;
     let value = get(work, key)?;
     if let (Some(_), Some(at)) = (&value, at) {
-        if at != 0 && at <= now {
-            work.remove(key)?;
+        if at == 0 {
+            keys::persist(work, key)?;
+        } else if at <= now {
+            keys::delete(work, key)?;
         } else {
             work.set_expire_at(key, at)?;
+            work.notify(Class::GENERIC, "expire", key);
         }
     }
     Ok(value)
@@ -132,6 +142,7 @@ pub(crate) fn incr_by(work: &mut Work<'_>, key: &[u8], change: i64) -> Result<i6
         .ok_or(Error::Overflow)?;
     let expire_at = expire_at(work, key)?;
     work.put(key, Object::Int(value), expire_at)?;
+    work.notify(Class::STRING, "incrby", key);
     Ok(value)
 }
 
@@ -149,6 +160,7 @@ pub(crate) fn incr_by_float(work: &mut Work<'_>, key: &[u8], change: &[u8]) -> R
     let sum = Bytes::from(sum.into_bytes());
     let expire_at = expire_at(work, key)?;
     work.put(key, Object::Bytes(sum.clone()), expire_at)?;
+    work.notify(Class::STRING, "incrbyfloat", key);
     Ok(sum)
 }
 
@@ -158,6 +170,7 @@ pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<u
     let Some(value) = get(work, key)? else {
         check_size(suffix)?;
         work.put(key, Object::string(suffix), 0)?;
+        work.notify(Class::STRING, "append", key);
         return Ok(suffix.len());
     };
     let len = value.len().saturating_add(suffix.len());
@@ -167,6 +180,7 @@ pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<u
     let expire_at = expire_at(work, key)?;
     let joined = [&value[..], suffix].concat();
     work.put_raw(key, Object::Bytes(joined.into()), expire_at)?;
+    work.notify(Class::STRING, "append", key);
     Ok(len)
 }
 
@@ -235,6 +249,7 @@ pub(crate) fn set_range(
     let len = content.len();
     let expire_at = expire_at(work, key)?;
     work.put_raw(key, Object::Bytes(content.into()), expire_at)?;
+    work.notify(Class::STRING, "setrange", key);
     Ok(len)
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::value::Object;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 
@@ -76,6 +77,9 @@ pub(crate) fn add(
         }
         edit.set(member, *score);
     }
+    if done.added + done.changed > 0 {
+        work.notify(Class::ZSET, "zadd", key);
+    }
     Ok(done)
 }
 
@@ -111,8 +115,10 @@ pub(crate) fn incr(
     if !allows(when, present, sum) {
         return Ok(None);
     }
-    if let Some(mut edit) = work.edit_zset(key, true)? {
+    if !present.is_some_and(|present| is_same(present, sum)) {
+        let mut edit = work.edit_zset(key, true)?.expect("created when missing");
         edit.set(member, sum);
+        work.notify(Class::ZSET, "zincr", key);
     }
     Ok(Some(sum))
 }
@@ -131,15 +137,17 @@ pub(crate) fn remove<'m>(
         .filter(|member| edit.remove(member))
         .count();
     if removed > 0 {
+        work.notify(Class::ZSET, "zrem", key);
         work.drop_if_empty(key)?;
     }
     Ok(removed)
 }
 
-/// Removes and returns the members with ranks that `ranks` picks, lowest first.
+/// Removes and returns the members with ranks that `ranks` picks, lowest first; `event` names that.
 pub(crate) fn take_range(
     work: &mut Work<'_>,
     key: &[u8],
+    event: &'static str,
     ranks: impl Fn(&Zset) -> Range<usize>,
 ) -> Result<Vec<Scored>> {
     let Some(mut edit) = work.edit_zset(key, false)? else {
@@ -150,6 +158,7 @@ pub(crate) fn take_range(
         edit.remove(member);
     }
     if !taken.is_empty() {
+        work.notify(Class::ZSET, event, key);
         work.drop_if_empty(key)?;
     }
     Ok(taken)
@@ -162,7 +171,8 @@ pub(crate) fn pop(
     count: usize,
     highest: bool,
 ) -> Result<Vec<Scored>> {
-    let mut taken = take_range(work, key, |zset| {
+    let event = if highest { "zpopmax" } else { "zpopmin" };
+    let mut taken = take_range(work, key, event, |zset| {
         let len = zset.len();
         if highest {
             len.saturating_sub(count)..len
@@ -258,17 +268,24 @@ fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     }
 }
 
-/// Replaces `key` by a sorted set of these members, or removes it when there are none.
-pub(crate) fn store(work: &mut Work<'_>, key: &[u8], items: &[Scored]) -> Result<()> {
+/// Replaces `key` by a sorted set of these members, which `event` names, or removes it when there are none.
+pub(crate) fn store(
+    work: &mut Work<'_>,
+    key: &[u8],
+    event: &'static str,
+    items: &[Scored],
+) -> Result<()> {
     check_size(key)?;
     if items.is_empty() {
-        return work.remove(key).map(drop);
+        return super::keys::delete(work, key).map(drop);
     }
     let mut zset = Zset::new(work.engine.hashers.clone());
     for (member, score) in items {
         zset.set(member, *score);
     }
-    work.put(key, Object::Zset(Box::new(zset)), 0)
+    work.put(key, Object::Zset(Box::new(zset)), 0)?;
+    work.notify(Class::ZSET, event, key);
+    Ok(())
 }
 
 /// How the scores of a member in several sets become one.

@@ -43,7 +43,13 @@ impl Work<'_> {
             shard.table.insert_new(probe, Box::new(Entry { key, slot }));
             None
         };
+        let existed = before
+            .as_ref()
+            .is_some_and(|slot| !slot.is_expired(self.now));
         touched.replace(before);
+        if !existed {
+            self.notify(Class::NEW, "new", key);
+        }
         Ok(())
     }
 

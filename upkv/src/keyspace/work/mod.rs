@@ -18,7 +18,7 @@ mod fields;
 use parking_lot::MutexGuard;
 
 pub(crate) use self::change::Edit;
-use self::event::Event;
+use self::event::{Class, Event};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
@@ -52,6 +52,8 @@ pub struct Work<'a> {
     impatient: bool,
     /// Looking at a value does not count as using it.
     quiet: bool,
+    /// The command at work only reads, so that it tells of keys it does not find.
+    pub(crate) reads: bool,
 }
 
 /// Why a work has to start over.
@@ -145,6 +147,7 @@ impl<'a> Work<'a> {
             loaded,
             impatient,
             quiet: false,
+            reads: false,
         }
     }
 
@@ -278,8 +281,15 @@ impl<'a> Work<'a> {
             shard.stats.hits += 1;
         } else {
             shard.stats.misses += 1;
+            self.tell_miss(key);
         }
         Ok(found)
+    }
+
+    fn tell_miss(&mut self, key: &[u8]) {
+        if self.reads && !self.quiet {
+            self.notify(Class::MISS, "keymiss", key);
+        }
     }
 
     /// The type of the key's value.
@@ -394,6 +404,7 @@ impl<'a> Work<'a> {
         };
         let Some(entry) = shard.live_mut(probe, key, now) else {
             shard.stats.misses += 1;
+            self.tell_miss(key);
             return Ok(None);
         };
         let Object::Cold { kind, len, .. } = entry.slot.object else {
