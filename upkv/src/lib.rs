@@ -81,7 +81,7 @@ pub use crate::{
     stats::Stats,
     transaction::Transaction,
     value::{Kind, owned::Value},
-    view::{Fields, Hash, Keys, Members, Scored, Target, Zset},
+    view::{Fields, Hash, Keys, Members, Scored, Sort, Target, Zset},
 };
 
 #[cfg(all(doctest, feature = "engine"))]

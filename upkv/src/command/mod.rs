@@ -11,6 +11,7 @@ mod reply;
 mod row;
 mod server;
 mod session;
+mod sort;
 mod string;
 mod table;
 mod wait;

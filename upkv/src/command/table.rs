@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, object, server, session, string, wait, zset};
+use super::{field_ttl, hash, keys, object, server, session, sort, string, wait, zset};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
@@ -20,6 +20,7 @@ static CHAPTERS: &[&[Command]] = &[
     object::ROWS,
     server::ROWS,
     session::ROWS,
+    sort::ROWS,
     string::ROWS,
     wait::ROWS,
     zset::ROWS,

@@ -7,6 +7,7 @@ pub(crate) mod field_ttl;
 pub(crate) mod hash;
 pub(crate) mod keys;
 pub(crate) mod object;
+pub(crate) mod sort;
 pub(crate) mod string;
 pub(crate) mod zset;
 

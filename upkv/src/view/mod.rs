@@ -6,10 +6,12 @@
 mod field_ttl;
 mod hash;
 mod keys;
+mod sort;
 mod zset;
 
 pub use hash::{Fields, Hash};
 pub use keys::Keys;
+pub use sort::Sort;
 pub use zset::{Members, Scored, Zset};
 
 use crate::db::Db;
