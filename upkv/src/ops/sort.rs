@@ -98,13 +98,12 @@ fn order(work: &mut Work<'_>, elements: Vec<Bytes>, how: &Sort<'_>) -> Result<Ve
         });
     }
     let compare = |a: &Ranked, b: &Ranked| {
-        if how.alpha {
-            // Elements that weigh the same stay in their order.
+        let by_weight = if how.alpha {
             a.weight.cmp(&b.weight)
         } else {
-            let by_score = a.score.partial_cmp(&b.score).unwrap_or(Ordering::Equal);
-            by_score.then_with(|| a.element.cmp(&b.element))
-        }
+            a.score.partial_cmp(&b.score).unwrap_or(Ordering::Equal)
+        };
+        by_weight.then_with(|| a.element.cmp(&b.element))
     };
     if how.descending {
         ranked.sort_by(|a, b| compare(b, a));
