@@ -26,7 +26,7 @@ fn parse<'a>(rest: &'a Args<'a>) -> Result<Sort<'a>> {
                 let (skip, take) = (options.value()?, options.value()?);
                 how.limit = Some((args::int(skip)?, args::int(take)?));
             }
-            "BY" => how.by = Some(options.value()?),
+            "BY" => how.by(options.value()?),
             "GET" => how.get.push(options.value()?),
             _ => return Err(Error::syntax()),
         }

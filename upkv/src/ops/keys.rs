@@ -34,7 +34,7 @@ pub(crate) struct ExpireIf {
 
 impl ExpireIf {
     /// Whether a deadline may be set where there is one at `present`, or none.
-    pub(crate) fn allows<T: PartialOrd>(self, present: Option<T>, at: T) -> bool {
+    pub(crate) fn allows<T: PartialOrd + Copy>(self, present: Option<T>, at: T) -> bool {
         match present {
             // No deadline counts as one that never comes.
             None => !self.present && !self.greater,

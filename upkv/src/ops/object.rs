@@ -18,10 +18,9 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
         }
         let raw = work.entry(key)?.is_some_and(|entry| entry.slot.raw);
         Ok(work.object(key)?.map(|object| match object {
-            Object::Bytes(_) if raw => "raw",
             Object::Int(_) => "int",
-            Object::Bytes(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
-            Object::Bytes(_) => "raw",
+            Object::Bytes(bytes) if !raw && bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
+            Object::Bytes(_) | Object::Json(_) => "raw",
             Object::Hash(hash) if !hash.is_packed() => "hashtable",
             Object::Hash(hash) if hash.part_deadlines().first != 0 => "listpackex",
             Object::Hash(_) => "listpack",
@@ -30,7 +29,6 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
             Object::List(_) => "quicklist",
             Object::Set(_) => "hashtable",
             Object::Stream(_) => "stream",
-            Object::Json(_) => "raw",
             Object::Cold { .. } => unreachable!("the value was just read"),
         }))
     })

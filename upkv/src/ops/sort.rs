@@ -12,8 +12,10 @@ use crate::value::{Kind, Object};
 /// What SORT is asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sort<'a> {
-    /// Pattern of keys to sort by; one without `*` means not to sort.
+    /// Pattern of keys to sort by.
     pub(crate) by: Option<&'a [u8]>,
+    /// Leave the order of the collection: one of the patterns given to sort by had no `*`.
+    pub(crate) unsorted: bool,
     /// Elements to skip, and how many to take; a negative skip is none, a negative take all.
     pub(crate) limit: Option<(i64, i64)>,
     /// Patterns of what to answer for each element; none means the elements.
@@ -31,11 +33,18 @@ struct Ranked {
     weight: Option<Bytes>,
 }
 
+impl<'a> Sort<'a> {
+    /// Sorts by a pattern; the last one counts, but one without `*` counts for good.
+    pub(crate) fn by(&mut self, pattern: &'a [u8]) {
+        self.by = Some(pattern);
+        self.unsorted |= !pattern.contains(&b'*');
+    }
+}
+
 /// The sorted elements, or for each one what the patterns find.
 pub(crate) fn sort(work: &mut Work<'_>, key: &[u8], how: &Sort<'_>) -> Result<Vec<Option<Bytes>>> {
-    let unsorted = how.by.is_some_and(|pattern| !pattern.contains(&b'*'));
-    let mut elements = elements(work, key, unsorted && how.descending)?;
-    if !unsorted {
+    let mut elements = elements(work, key, how.unsorted && how.descending)?;
+    if !how.unsorted {
         elements = order(work, elements, how)?;
     }
     let chosen = limited(elements.len(), how.limit);

@@ -75,6 +75,7 @@ impl Engine {
             return Ok(());
         }
         let at = record.address;
+        let damaged = |what| move || record::damaged(record, what);
         self.with_shard(db, probe, |shard| match body {
             Body::Image {
                 kind,
@@ -82,19 +83,8 @@ impl Engine {
                 payload,
                 ..
             } => {
-                let object = if payload.len() < DEMOTE_BYTES_MIN {
-                    let malformed = || record::damaged(record, "malformed value");
-                    Object::decode(kind, &self.hashers, payload).ok_or_else(malformed)?
-                } else {
-                    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-                    let parts = match kind {
-                        Kind::Hash => Hash::peek(payload),
-                        _ => Some(PartDeadlines::default()),
-                    };
-                    let malformed = || record::damaged(record, "malformed value");
-                    let parts = parts.ok_or_else(malformed)?;
-                    Object::Cold { kind, len, parts }
-                };
+                let object = self.recover_value(kind, payload);
+                let object = object.ok_or_else(damaged("malformed value"))?;
                 let mut slot = Slot::new(object, expire_at);
                 slot.home = Home::at(at);
                 self.mount.retain(at);
@@ -104,27 +94,16 @@ impl Engine {
             Body::Delta { kind, changes, .. } => {
                 let found = shard.table.find_mut(probe, key);
                 let entry = found.filter(|entry| entry.slot.object.kind() == kind);
-                let entry =
-                    entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
-                let malformed = || record::damaged(record, "malformed change");
-                match &mut entry.slot.object {
-                    Object::Cold { kind, parts, .. } => {
-                        if *kind == Kind::Hash {
-                            parts.note(Hash::peek_changes(changes).ok_or_else(malformed)?);
-                        }
-                        // A part without a deadline may have come; only reading the value tells.
-                        parts.all = 0;
-                    }
-                    object => object.replay(changes).ok_or_else(malformed)?,
-                }
+                let entry = entry.ok_or_else(damaged("change of a missing value"))?;
+                let done = apply_delta(&mut entry.slot.object, changes);
+                done.ok_or_else(damaged("malformed change"))?;
                 entry.slot.home.push_delta(at);
                 self.mount.retain(at);
                 Ok(())
             }
             Body::Expire { expire_at, .. } => {
                 let found = shard.table.find_mut(probe, key);
-                let entry =
-                    found.ok_or_else(|| record::damaged(record, "deadline of a missing key"))?;
+                let entry = found.ok_or_else(damaged("deadline of a missing key"))?;
                 entry.slot.expire_at = expire_at;
                 self.mount.retain(at);
                 if let Some(before) = entry.slot.home.set_expiry(at) {
@@ -139,6 +118,19 @@ impl Engine {
                 Ok(())
             }
         })
+    }
+
+    /// Builds a small value, and leaves a large one in the log.
+    fn recover_value(&self, kind: Kind, payload: &[u8]) -> Option<Object> {
+        if payload.len() < DEMOTE_BYTES_MIN {
+            return Object::decode(kind, &self.hashers, payload);
+        }
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let parts = match kind {
+            Kind::Hash => Hash::peek(payload)?,
+            _ => PartDeadlines::default(),
+        };
+        Some(Object::Cold { kind, len, parts })
     }
 
     fn set_slot(&self, shard: &mut Shard, probe: Probe, key: &[u8], slot: Slot) {
@@ -326,6 +318,19 @@ impl Participant for Engine {
         }
         Ok(false)
     }
+}
+
+/// Takes in a change, as far as that can be done without reading a value that stays in the log.
+fn apply_delta(object: &mut Object, changes: &[u8]) -> Option<()> {
+    let Object::Cold { kind, parts, .. } = object else {
+        return object.replay(changes);
+    };
+    if *kind == Kind::Hash {
+        parts.note(Hash::peek_changes(changes)?);
+        // A field without a deadline may have come; only reading the value tells.
+        parts.all = 0;
+    }
+    Some(())
 }
 
 fn into_storage<T>(result: crate::error::Result<T>) -> Result<T> {

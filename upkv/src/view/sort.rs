@@ -79,13 +79,17 @@ impl<'d> Sort<'d> {
     }
 
     fn how(&self) -> ops::sort::Sort<'_> {
-        ops::sort::Sort {
-            by: self.by.as_deref(),
+        let mut how = ops::sort::Sort {
             limit: self.limit,
             get: self.get.iter().map(|pattern| &**pattern).collect(),
             descending: self.descending,
             alpha: self.alpha,
+            ..ops::sort::Sort::default()
+        };
+        if let Some(pattern) = &self.by {
+            how.by(pattern);
         }
+        how
     }
 
     /// Sorts; `None` stands for what a pattern did not find.

@@ -258,7 +258,7 @@ impl Edit<'_, Zset> {
         let previous = undo.previous();
         if previous != Some(score) {
             self.note(Undo::Zset(undo), |delta| {
-                Zset::log_set(delta, member, score)
+                Zset::log_set(delta, member, score);
             });
         }
         previous

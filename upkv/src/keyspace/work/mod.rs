@@ -398,9 +398,8 @@ impl<'a> Work<'a> {
         let (index, shard) = (*index, &mut **shard);
         let engine = self.engine;
         let quiet = self.quiet;
-        let mut note_use = |slot: &mut Slot| match quiet {
-            true => 0,
-            false => engine.note_use(slot, now),
+        let note_use = |slot: &mut Slot| {
+            if quiet { 0 } else { engine.note_use(slot, now) }
         };
         let Some(entry) = shard.live_mut(probe, key, now) else {
             shard.stats.misses += 1;
