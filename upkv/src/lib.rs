@@ -61,7 +61,13 @@ mod options;
 #[cfg(feature = "engine")]
 mod persist;
 #[cfg(feature = "engine")]
+mod resp;
+#[cfg(feature = "engine")]
+mod server;
+#[cfg(feature = "engine")]
 mod stats;
+#[cfg(feature = "engine")]
+mod subscription;
 #[cfg(feature = "engine")]
 mod transaction;
 #[cfg(feature = "engine")]
@@ -72,11 +78,14 @@ mod view;
 #[cfg(feature = "engine")]
 pub use crate::{
     builder::Builder,
-    command::{CommandInfo, Reply, Session, commands},
+    command::{CommandFuture, CommandInfo, Reply, Session, commands},
     db::{Db, Ttl},
     error::{Error, Result},
     options::{DbOptions, Eviction, SetOptions},
+    resp::{Connection, FeedFuture, NextOutput, Output},
+    server::inbox::Message,
     stats::Stats,
+    subscription::{NextMessage, Subscription},
     transaction::Transaction,
     value::{Kind, owned::Value},
     view::{Fields, Hash, Keys, Members, Scored, Target, Zset},

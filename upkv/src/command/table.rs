@@ -8,16 +8,20 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{hash, keys, server, session, string, zset};
+use super::{client, connection, hash, keys, multi, pubsub, server, string, tracking, zset};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    client::ROWS,
+    connection::ROWS,
     hash::ROWS,
     keys::ROWS,
+    multi::ROWS,
+    pubsub::ROWS,
     server::ROWS,
-    session::ROWS,
     string::ROWS,
+    tracking::ROWS,
     zset::ROWS,
 ];
 

@@ -9,12 +9,14 @@ use parking_lot::Mutex;
 
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
-use super::work::event::Class;
+use super::work::event::{Class, News, Told};
 use super::work::{Pending, Work};
+use crate::command::{self, Command};
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
 use crate::persist::record;
+use crate::server::Server;
 use crate::stats::Stats;
 use crate::storage::{self, Commit, Durability, Mount, Timestamp};
 
@@ -47,6 +49,8 @@ pub(crate) struct Engine {
     /// No sweep below this total: a whole pass found nothing to drop.
     pub(crate) sweep_above: AtomicI64,
     pub(crate) cold_reads: AtomicU64,
+    /// What all sessions share.
+    pub(crate) server: Server,
 }
 
 impl std::fmt::Debug for Engine {
@@ -68,6 +72,22 @@ pub(crate) enum Keys<'k> {
     All,
     /// All shards of all databases.
     Every,
+}
+
+/// On whose behalf a work runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) db: u8,
+    pub(crate) level: Option<Durability>,
+    /// Number of the client; 0 without one.
+    pub(crate) client: u64,
+}
+
+/// A work that went through, before anybody waits for its commit.
+pub(crate) struct Ran<R> {
+    pub(crate) value: R,
+    pub(crate) commit: Option<Commit>,
+    pub(crate) told: Told,
 }
 
 impl Engine {
@@ -105,6 +125,7 @@ impl Engine {
             hand: AtomicUsize::new(0),
             sweep_above: AtomicI64::new(0),
             cold_reads: AtomicU64::new(0),
+            server: Server::default(),
         }
     }
 
@@ -169,19 +190,28 @@ impl Engine {
         db: u8,
         level: Option<Durability>,
         keys: Keys<'_>,
-        mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
+        body: impl FnMut(&mut Work<'_>) -> Result<R>,
     ) -> Result<R> {
+        let client = 0;
+        let ran = self.run_as(Caller { db, level, client }, keys, body)?;
+        self.finish(ran, level)
+    }
+
+    /// Runs `body` with its keys locked until it went through without a restart, and commits.
+    pub(crate) fn run_as<R>(
+        &self,
+        caller: Caller,
+        keys: Keys<'_>,
+        mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
+    ) -> Result<Ran<R>> {
         let mut loaded = Vec::new();
         let mut all = false;
         for attempt in 0.. {
-            let mut work = Work::new(
-                self,
-                db,
-                std::mem::take(&mut loaded),
-                attempt >= RESTARTS_MAX,
-            );
-            Self::lock(&mut work, if all { Keys::Every } else { keys })?;
-            let outcome = body(&mut work);
+            let impatient = attempt >= RESTARTS_MAX;
+            let mut work = Work::new(self, caller.db, std::mem::take(&mut loaded), impatient);
+            work.client = caller.client;
+            let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
+            let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
                 drop(work);
                 all |= matches!(pending, Pending::Locks);
@@ -190,9 +220,13 @@ impl Engine {
             }
             let value = outcome?;
             let commit = work.commit(None)?;
+            let told = work.tell();
             drop(work);
-            self.finish(commit.as_ref(), level)?;
-            return Ok(value);
+            return Ok(Ran {
+                value,
+                commit,
+                told,
+            });
         }
         unreachable!("the loop ends by returning")
     }
@@ -207,18 +241,32 @@ impl Engine {
         }
     }
 
-    /// What follows a commit once no lock is held.
-    pub(crate) fn finish(&self, commit: Option<&Commit>, level: Option<Durability>) -> Result<()> {
+    /// What follows a commit once no lock is held: others hear of it, and it becomes as durable as asked.
+    pub(crate) fn finish<R>(&self, ran: Ran<R>, level: Option<Durability>) -> Result<R> {
+        let Told { wakes, ready } = ran.told;
+        drop(wakes);
+        if !ready.is_empty() {
+            self.serve(ready);
+        }
         self.relieve();
-        if let Some(commit) = commit {
+        if let Some(commit) = &ran.commit {
             self.mount.settle(commit, level)?;
         }
-        Ok(())
+        Ok(ran.value)
     }
 
     /// Whether anybody wants to hear of such events.
-    pub(crate) fn notifies(&self, _class: Class) -> bool {
-        false
+    pub(crate) fn notifies(&self, class: Class) -> bool {
+        self.server.events.wants(class)
+    }
+
+    /// Refuses a command that may grow the data when memory is used up.
+    pub(crate) fn check_room_for(&self, command: &Command) -> Result<()> {
+        if command.has(command::GROW) {
+            self.check_room()
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses writes that may grow the data when memory is used up.
@@ -261,8 +309,9 @@ impl Engine {
             return Ok(());
         }
         let physical = self.physical_of(index);
-        let mut shard = self.shard(index).lock();
-        let shard = &mut *shard;
+        let mut guard = self.shard(index).lock();
+        let shard = &mut *guard;
+        let mut news = News::default();
         shard.timer = None;
         let due = shard.expiry.take_due(now, EXPIRE_BATCH);
         let mut frame = self.mount.frame();
@@ -298,12 +347,17 @@ impl Engine {
                 shard.discount(&entry.slot);
                 shard.changed(&key);
                 shard.stats.expired += 1;
+                news.expired(self, shard, index, key);
             }
         }
         self.report_used(shard);
         if let Some(next) = shard.expiry.next() {
             self.arm(shard, index, next);
         }
+        let Told { wakes, ready } = news.tell(self, 0);
+        drop(guard);
+        drop(wakes);
+        self.serve(ready);
         Ok(())
     }
 

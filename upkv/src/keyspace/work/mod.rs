@@ -16,7 +16,7 @@ pub(crate) mod event;
 
 use parking_lot::MutexGuard;
 
-use self::event::Event;
+use self::event::{News, Waiting};
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
 use super::shard::Shard;
@@ -42,7 +42,10 @@ pub struct Work<'a> {
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
-    events: Vec<Event>,
+    news: News,
+    waiting: Waiting,
+    /// Number of the client on whose behalf this runs; 0 without one.
+    pub(crate) client: u64,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -133,7 +136,9 @@ impl<'a> Work<'a> {
             touched: Vec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
-            events: Vec::new(),
+            news: News::default(),
+            waiting: Waiting::default(),
+            client: 0,
             pending: None,
             loaded,
             impatient,
