@@ -78,7 +78,7 @@ mod view;
 #[cfg(feature = "engine")]
 pub use crate::{
     builder::Builder,
-    command::{CommandFuture, CommandInfo, Reply, Session, commands},
+    command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},
     error::{Error, Result},
     options::{DbOptions, Eviction, SetOptions},

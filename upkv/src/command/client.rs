@@ -48,6 +48,15 @@ pub(super) fn lines_of_help(lines: &[&'static str]) -> Reply {
     Reply::Array(lines.iter().map(|line| Reply::Status(line)).collect())
 }
 
+/// A subcommand that was given arguments it does not take.
+#[cold]
+pub(super) fn wrong_arguments(container: &str, name: &[u8]) -> Error {
+    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    Error::refused_with(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+    ))
+}
+
 #[expect(
     clippy::unnecessary_wraps,
     reason = "every row of the table has this signature"
@@ -288,11 +297,7 @@ fn unblock(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
             ));
         }
-        _ => {
-            return Err(Error::refused(
-                "ERR wrong number of arguments for 'client|unblock' command",
-            ));
-        }
+        _ => return Err(wrong_arguments("CLIENT", args[1])),
     };
     let id = args::int(args[2])?;
     let client = u64::try_from(id).ok();
@@ -309,11 +314,7 @@ fn pause(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         [_] => {
             return Err(Error::refused("ERR CLIENT PAUSE mode must be WRITE or ALL"));
         }
-        _ => {
-            return Err(Error::refused(
-                "ERR wrong number of arguments for 'client|pause' command",
-            ));
-        }
+        _ => return Err(wrong_arguments("CLIENT", args[1])),
     };
     let refused = || Error::refused("ERR timeout is not an integer or out of range");
     let span = number::parse_i64(args[2]).ok_or_else(refused)?;

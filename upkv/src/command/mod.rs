@@ -16,34 +16,21 @@ mod session;
 mod string;
 mod table;
 mod tracking;
+mod waiting;
 mod zset;
 
 pub use reply::Reply;
 pub use session::{CommandFuture, Session};
 pub use table::{CommandInfo, commands};
+pub use waiting::ReplyFuture;
 
 pub(crate) use row::{Command, GROW};
 pub(crate) use session::{Replies, Step};
+pub(crate) use waiting::execute;
 
-use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
-use crate::server::blocked::{Parked, Started};
-
-/// Runs one command on its own; one that has to wait blocks the thread.
-pub(crate) fn execute(db: &Db, args: &[&[u8]]) -> Result<Reply> {
-    let command = Command::find(args)?;
-    let caller = db.caller();
-    if command.has(row::BLOCKING) {
-        db.engine.check_room_for(command)?;
-        return match db.engine.start_waiting(caller, command, args)? {
-            Started::Done(reply) => Ok(reply),
-            Started::Parked(waiter) => Parked::new(&db.engine, &db.store, waiter).wait(),
-        };
-    }
-    run(&db.engine, caller, command, args)
-}
 
 /// Runs a command that does not wait.
 fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {

@@ -175,19 +175,11 @@ fn list(work: &Work<'_>, of: Of, args: &Args<'_>) -> Result<Reply> {
     let pattern = match args {
         [_, _] => None,
         [_, _, pattern] => Some(*pattern),
-        _ => return Err(wrong_arguments(args)),
+        _ => return Err(super::client::wrong_arguments("PUBSUB", args[1])),
     };
     let names = work.engine.server.channels.list(of, pattern);
     let names = names.iter().map(|name| Reply::bulk_copy(name));
     Ok(Reply::Array(names.collect()))
-}
-
-#[cold]
-fn wrong_arguments(args: &Args<'_>) -> Error {
-    let name = String::from_utf8_lossy(args[1]).into_owned();
-    Error::refused_with(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try PUBSUB HELP."
-    ))
 }
 
 fn channels(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

@@ -276,8 +276,8 @@ impl Session {
         }
         let caching = self.tracking.caching;
         let outcome = self.run(command, args);
-        // What CLIENT CACHING says holds for one command, or one transaction.
-        if self.queue.is_none() && command.name != "client|caching" && caching {
+        // What CLIENT CACHING says holds for one command that is not about clients, or one transaction.
+        if self.queue.is_none() && !command.name.starts_with("client|") && caching {
             self.tracking.caching = false;
         }
         outcome

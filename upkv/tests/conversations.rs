@@ -1,0 +1,269 @@
+//! Recorded conversations of several clients at once, byte for byte: what each sends, and what each receives.
+//!
+//! In `tests/conversations/*.txt` a line `A> GET k` is a request of client A, `A>> bytes` raw bytes from it, and
+//! the lines `B< bytes` below tell what each client received after it, and `B< |` that its stream was closed. `$B` in a
+//! request is the number of client B.
+//! `UPDATE_EXPECT=1` asks a `redis-server` and rewrites what is received, except after requests marked `!`, where this
+//! engine follows a newer version or the reply names things that differ.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use common::{Redis, split};
+use upkv::{Connection, Db, Output, Store};
+
+/// How long a real server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+struct Ours {
+    db: Db,
+    clients: BTreeMap<String, (Connection, Output)>,
+    closed: BTreeSet<String>,
+}
+
+impl Ours {
+    fn new() -> Self {
+        let store = Store::memory().expect("a store");
+        Self {
+            db: Db::mount(&store, "kv").expect("mounts"),
+            clients: BTreeMap::new(),
+            closed: BTreeSet::new(),
+        }
+    }
+
+    fn connect(&mut self, name: &str) -> u64 {
+        let connect = || {
+            let connection = Connection::new(self.db.session());
+            let output = connection.output();
+            (connection, output)
+        };
+        let (connection, _) = self.clients.entry(name.into()).or_insert_with(connect);
+        connection.session().id()
+    }
+
+    /// What every client received.
+    fn send(&mut self, name: &str, bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
+        let context = &mut Context::from_waker(Waker::noop());
+        let (connection, _) = self.clients.get_mut(name).expect("connected");
+        // A request that waits goes on in the rounds after it.
+        let _ = pin!(connection.feed_async(bytes)).poll(context);
+        for (connection, _) in self.clients.values_mut() {
+            let _ = pin!(connection.feed_async(b"")).poll(context);
+        }
+        let received = self
+            .clients
+            .iter()
+            .map(|(name, (_, output))| (name.clone(), output.take()));
+        received.collect()
+    }
+}
+
+impl Ours {
+    /// The clients whose streams are to be closed from now on.
+    fn newly_closed(&mut self) -> Vec<String> {
+        let closing = self
+            .clients
+            .iter_mut()
+            .filter_map(|(name, (connection, _))| {
+                connection.session().is_closing().then(|| name.clone())
+            });
+        let new: Vec<String> = closing.filter(|name| !self.closed.contains(name)).collect();
+        self.closed.extend(new.iter().cloned());
+        new
+    }
+}
+
+struct Theirs {
+    server: Redis,
+    clients: BTreeMap<String, (UnixStream, u64)>,
+}
+
+impl Theirs {
+    fn connect(&mut self, name: &str) -> u64 {
+        let connect = || {
+            let mut socket = self.server.connect();
+            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            socket.write_all(b"CLIENT ID\r\n").expect("sent");
+            let mut id = String::new();
+            while !id.ends_with('\n') {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).expect("an answer");
+                id.push(char::from(byte[0]));
+            }
+            (socket, id[1..].trim().parse().expect("a number"))
+        };
+        self.clients.entry(name.into()).or_insert_with(connect).1
+    }
+
+    /// What every client received, as many bytes as `like` tells, or as there are.
+    fn send(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        like: &BTreeMap<String, Vec<u8>>,
+    ) -> BTreeMap<String, Vec<u8>> {
+        let (socket, _) = self.clients.get_mut(name).expect("connected");
+        socket.write_all(bytes).expect("sent");
+        let received = like.iter().map(|(name, like)| {
+            let (socket, _) = self.clients.get_mut(name).expect("connected");
+            let mut bytes = Vec::new();
+            let mut byte = [0];
+            while bytes.len() < like.len() && matches!(socket.read(&mut byte), Ok(1)) {
+                bytes.push(byte[0]);
+            }
+            (name.clone(), bytes)
+        });
+        received.collect()
+    }
+
+    fn expect_closed(&mut self, name: &str, line: &str) {
+        let (socket, _) = self.clients.get_mut(name).expect("connected");
+        let mut byte = [0];
+        match socket.read(&mut byte) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("the server keeps {name} open after {line}: {other:?}"),
+        }
+    }
+
+    /// Reads whatever a reply that is not compared leaves, up to the answer of a PING.
+    fn skip(&mut self, sender: &str, received: &BTreeMap<String, Vec<u8>>) {
+        let mut names: Vec<&String> = received.keys().collect();
+        // Once the sender has its answer, the others have theirs.
+        names.sort_by_key(|name| *name != sender);
+        for name in names {
+            if received[name].is_empty() {
+                continue;
+            }
+            let (socket, _) = self.clients.get_mut(name).expect("connected");
+            socket
+                .write_all(b"PING skipped-up-to-here\r\n")
+                .expect("sent");
+            let mut seen = Vec::new();
+            let mut byte = [0];
+            while !seen.ends_with(b"skipped-up-to-here\r\n") {
+                socket.read_exact(&mut byte).expect("the answer");
+                seen.push(byte[0]);
+            }
+        }
+    }
+}
+
+fn request(words: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Runs one file; the file as it should be.
+fn replay(text: &str, mut theirs: Option<Redis>) -> String {
+    let mut ours = Ours::new();
+    let mut theirs = theirs.take().map(|mut server| {
+        server.command(&["FLUSHALL"]);
+        let clients = BTreeMap::new();
+        Theirs { server, clients }
+    });
+    let mut out = String::new();
+    for line in text.lines() {
+        if line
+            .split_once("< ")
+            .is_some_and(|(name, _)| name.len() == 1)
+        {
+            continue;
+        }
+        writeln!(out, "{line}").expect("text grows");
+        let Some((name, rest)) = line.split_once('>') else {
+            continue;
+        };
+        if name.len() != 1 || line.starts_with('#') {
+            continue;
+        }
+        let (ours_only, rest) = rest
+            .strip_prefix('!')
+            .map_or((false, rest), |rest| (true, rest));
+        let bytes = |id_of: &mut dyn FnMut(&str) -> u64| match rest.strip_prefix("> ") {
+            Some(raw) => split(&format!("\"{raw}\"")).concat(),
+            None => {
+                let word = |word: Vec<u8>| match word.strip_prefix(b"$") {
+                    Some(name) => id_of(&String::from_utf8_lossy(name))
+                        .to_string()
+                        .into_bytes(),
+                    None => word,
+                };
+                request(&split(rest).into_iter().map(word).collect::<Vec<_>>())
+            }
+        };
+        ours.connect(name);
+        let sent = bytes(&mut |name| ours.connect(name));
+        let mut received = ours.send(name, &sent);
+        if let Some(theirs) = &mut theirs {
+            theirs.connect(name);
+            let sent = bytes(&mut |name| theirs.connect(name));
+            if ours_only {
+                let none = BTreeMap::new();
+                theirs.send(name, &sent, &none);
+                theirs.skip(name, &received);
+            } else {
+                received = theirs.send(name, &sent, &received);
+            }
+        }
+        for name in ours.newly_closed() {
+            if let Some(theirs) = theirs.as_mut().filter(|_| !ours_only) {
+                theirs.expect_closed(&name, line);
+            }
+            received.entry(name).or_default().extend_from_slice(b"|");
+        }
+        for (name, bytes) in received.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            writeln!(out, "{name}< {}", bytes.escape_ascii()).expect("text grows");
+        }
+    }
+    out
+}
+
+#[test]
+fn every_client_receives_what_redis_sends() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/conversations");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&dir)
+        .expect("the folder exists")
+        .map(|entry| entry.expect("listed").path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 4, "conversations are missing");
+    let mut differences = Vec::new();
+    for path in files {
+        let mut text = std::fs::read_to_string(&path).expect("text");
+        if std::env::var_os("UPDATE_EXPECT").is_some()
+            && let Some(redis) = Redis::start("conversations")
+        {
+            text = replay(&text, Some(redis));
+            std::fs::write(&path, &text).expect("written");
+        }
+        let found = replay(&text, None);
+        let lines = found.lines().zip(text.lines()).enumerate();
+        let differ = lines.filter(|(_, (found, expected))| found != expected);
+        differences.extend(differ.map(|(at, (found, expected))| {
+            format!(
+                "{}:{}\n  found    {found}\n  expected {expected}",
+                path.display(),
+                at + 1
+            )
+        }));
+        differences.extend(
+            (found.lines().count() != text.lines().count()).then(|| path.display().to_string()),
+        );
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
