@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::engine::Keys;
 use crate::server::channels::Of;
 use crate::server::inbox::{Inbox, Message, Push, Wakes};
+use crate::storage::ErrorKind;
 
 impl Db {
     /// Sends a message to the subscribers of a channel; how many got it. Channels are shared by all databases of a mount.
@@ -157,7 +158,8 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the subscriber was cut off because it did not keep up.
+    /// [`Error::Refused`] if the subscriber was cut off because it did not keep up; [`Error::Storage`] once the store is
+    /// closed.
     pub fn try_next(&self) -> Result<Option<Message>> {
         while let Some(push) = self.inbox.take() {
             if let Some(message) = Self::message(push) {
@@ -165,7 +167,7 @@ impl Subscription {
             }
         }
         if self.inbox.is_closed() {
-            Err(cut_off())
+            Err(self.why_closed())
         } else {
             Ok(None)
         }
@@ -236,9 +238,16 @@ impl Subscription {
     }
 }
 
-#[cold]
-fn cut_off() -> Error {
-    Error::refused("ERR the subscriber was cut off because it did not take its messages in time")
+impl Subscription {
+    #[cold]
+    fn why_closed(&self) -> Error {
+        if self.db.engine.server.is_closed() {
+            return Error::Storage(ErrorKind::Closed.into());
+        }
+        Error::refused(
+            "ERR the subscriber was cut off because it did not take its messages in time",
+        )
+    }
 }
 
 impl Drop for Subscription {
@@ -266,7 +275,9 @@ impl Future for NextMessage<'_> {
         loop {
             match self.subscription.inbox.poll_take(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Err(cut_off())),
+                Poll::Ready(None) => {
+                    return Poll::Ready(Err(self.subscription.why_closed()));
+                }
                 Poll::Ready(Some(push)) => {
                     if let Some(message) = Subscription::message(push) {
                         return Poll::Ready(Ok(message));

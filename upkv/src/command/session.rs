@@ -16,11 +16,12 @@ use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, WRIT
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::Caller;
-use crate::server::blocked::{Parked, Started};
+use crate::server::blocked::Started;
 use crate::server::channels::Of;
 use crate::server::clients::Client;
 use crate::server::inbox::Wakes;
 use crate::server::pause::PauseWait;
+use crate::server::waiter::Parked;
 use crate::storage::Timestamp;
 
 /// One client's view of a database: what it queued, what it watches and what it is subscribed to.
@@ -250,6 +251,9 @@ impl Session {
             let Some(until) = self.paused_until(args) else {
                 return Ok(());
             };
+            if self.is_closing() {
+                return Ok(());
+            }
             self.db.store.wait(signal, ticket, Some(until))?;
         }
     }

@@ -9,7 +9,8 @@ use super::row::BLOCKING;
 use super::{Command, run};
 use crate::db::Db;
 use crate::error::Result;
-use crate::server::blocked::{Parked, Started};
+use crate::server::blocked::Started;
+use crate::server::waiter::Parked;
 
 impl Db {
     /// As [`Db::command`] for tasks: the future waits where a blocking command blocks. It needs no runtime. Dropped while

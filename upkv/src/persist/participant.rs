@@ -294,6 +294,10 @@ impl Participant for Engine {
         into_storage(self.expire(index, now.as_millis()))
     }
 
+    fn closed(&self) {
+        self.end_waits();
+    }
+
     fn maintain(&self, budget: &mut Budget<'_>) -> Result<bool> {
         while self.is_over_limit() {
             if budget.exhausted() {

@@ -12,9 +12,9 @@ use std::task::{Context, Poll};
 use super::request::{Parser, Request};
 use crate::command::{Replies, Reply, Session, Step};
 use crate::error::Result;
-use crate::server::blocked::Parked;
 use crate::server::clients::Client;
 use crate::server::pause::PauseWait;
+use crate::server::waiter::Parked;
 use crate::storage::sync::{Mutex, MutexGuard};
 
 /// Bytes of replies that may wait to be taken before the connection is closed.

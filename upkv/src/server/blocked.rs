@@ -10,50 +10,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use super::inbox::Wakes;
+use super::waiter::{Outcome, Waiter};
 use crate::command::{Command, Reply};
 use crate::error::{Error, Result};
 use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::shard::Shard;
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::{ReadyKey, Wait};
-use crate::storage::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
-use crate::storage::{Commit, Signal, Store, TimerId, Timestamp};
+use crate::storage::Timestamp;
+use crate::storage::sync::{AtomicUsize, Mutex, Ordering};
 use crate::value::Kind;
-
-/// A parked command.
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    caller: Caller,
-    command: &'static Command,
-    args: Vec<Box<[u8]>>,
-    keys: Vec<Box<[u8]>>,
-    kind: Kind,
-    deadline: Option<Timestamp>,
-    empty: Reply,
-    state: Mutex<State>,
-    signal: Arc<Signal>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    outcome: Option<Outcome>,
-    waker: Option<Waker>,
-}
-
-/// Why a parked command waits no longer.
-#[derive(Debug)]
-enum Outcome {
-    Served(Result<Reply>, Option<Commit>),
-    /// The time is over, or another client ended the wait.
-    Empty,
-    /// Another client ended the wait with an error.
-    Unblocked,
-    /// The caller does not wait any more, or took the outcome.
-    Gone,
-}
 
 /// What running a parked command again came to.
 enum Tried {
@@ -62,62 +30,6 @@ enum Tried {
     Waits,
     /// Somebody else served it, or it is gone.
     Over,
-}
-
-impl Waiter {
-    fn is_waiting(&self) -> bool {
-        self.state.lock().outcome.is_none()
-    }
-
-    fn args(&self) -> Vec<&[u8]> {
-        self.args.iter().map(|arg| &**arg).collect()
-    }
-
-    /// Whether a key that now holds `found` may have something for it.
-    fn may_take(&self, found: Option<Kind>) -> bool {
-        // Who reads as a member of a group has to hear that the group is gone.
-        found == Some(self.kind) || self.command.name == "xreadgroup"
-    }
-
-    fn end(&self, outcome: Outcome) -> bool {
-        let mut state = self.state.lock();
-        if state.outcome.is_some() {
-            return false;
-        }
-        self.note(&mut state, outcome);
-        true
-    }
-
-    fn note(&self, state: &mut MutexGuard<'_, State>, outcome: Outcome) {
-        state.outcome = Some(outcome);
-        self.signal.notify();
-    }
-
-    /// Ends the wait on behalf of another client; whether there was one to end.
-    pub(crate) fn unblock(&self, with_error: bool) -> bool {
-        let outcome = if with_error {
-            Outcome::Unblocked
-        } else {
-            Outcome::Empty
-        };
-        let ended = self.end(outcome);
-        self.wake();
-        ended
-    }
-
-    fn wake(&self) {
-        let waker = self.state.lock().waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Ends the wait if its time is over.
-    fn expire(&self, now: Timestamp) {
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.end(Outcome::Empty);
-        }
-    }
 }
 
 /// The waiters of one shard by key, in the order in which they came.
@@ -135,6 +47,15 @@ impl Blocked {
     /// Number of callers that wait.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Notes a future whose time will be over when a timer comes due.
+    pub(super) fn add_timer(&self, number: u64, waiter: &Arc<Waiter>) {
+        self.timed.lock().insert(number, Arc::clone(waiter));
+    }
+
+    pub(super) fn forget_timer(&self, number: u64) {
+        self.timed.lock().remove(&number);
     }
 
     /// The time of a future's wait may be over.
@@ -206,7 +127,7 @@ impl Engine {
     }
 
     /// Takes a waiter out of all queues. Its outcome is noted, or nobody serves it from here on.
-    fn forget(&self, waiter: &Arc<Waiter>) {
+    pub(super) fn forget(&self, waiter: &Arc<Waiter>) {
         waiter.end(Outcome::Gone);
         self.server.blocked.count.fetch_sub(1, Ordering::Relaxed);
         // The queue may have moved with its database; a swap moves queues under all locks of both.
@@ -375,32 +296,17 @@ impl Work<'_> {
                 *arg = value;
             }
         }
-        let mut keys = wait.keys;
-        keys.sort_unstable();
-        keys.dedup();
-        let mut queues = Vec::with_capacity(keys.len());
-        for key in &keys {
+        let caller = Caller {
+            db: self.db(),
+            ..caller
+        };
+        let waiter = Waiter::new(caller, command, args, wait, self.now);
+        let mut queues = Vec::with_capacity(waiter.keys.len());
+        for key in &waiter.keys {
             let index = self.shard_of(self.engine.hashers.placement(key));
             self.shard(index)?;
             queues.push(index);
         }
-        let deadline = wait
-            .timeout_ms
-            .map(|span| Timestamp::from_millis(self.now.saturating_add(span)));
-        let waiter = Arc::new(Waiter {
-            caller: Caller {
-                db: self.db(),
-                ..caller
-            },
-            command,
-            args,
-            keys,
-            kind: wait.kind,
-            deadline,
-            empty: wait.empty,
-            state: Mutex::default(),
-            signal: Signal::new(),
-        });
         for (key, index) in waiter.keys.iter().zip(queues) {
             let queues = &mut self.shard(index)?.waiting;
             queues
@@ -408,12 +314,30 @@ impl Work<'_> {
                 .or_default()
                 .push_back(Arc::clone(&waiter));
         }
-        self.engine
-            .server
-            .blocked
-            .count
-            .fetch_add(1, Ordering::Relaxed);
+        let server = &self.engine.server;
+        server.blocked.count.fetch_add(1, Ordering::Relaxed);
+        if server.is_closed() {
+            waiter.end(Outcome::Closed);
+        }
         Ok(waiter)
+    }
+}
+
+impl Engine {
+    /// The store was closed: nothing will come any more, so every wait ends.
+    pub(crate) fn end_waits(&self) {
+        // Whoever parks after this sees it; whoever parked before is found below.
+        self.server.close();
+        let mut waiters = Vec::new();
+        for (_, shard) in self.shards() {
+            let queues: Vec<Arc<Waiter>> =
+                shard.lock().waiting.values().flatten().cloned().collect();
+            waiters.extend(queues);
+        }
+        for waiter in waiters {
+            waiter.end(Outcome::Closed);
+            waiter.wake();
+        }
     }
 }
 
@@ -421,108 +345,6 @@ impl Shard {
     /// Whether anybody waits for the key.
     pub(crate) fn is_waited_for(&self, key: &[u8]) -> bool {
         !self.waiting.is_empty() && self.waiting.contains_key(key)
-    }
-}
-
-/// A caller's hold on its parked command; dropping it ends the wait.
-pub(crate) struct Parked {
-    engine: Arc<Engine>,
-    store: Store,
-    waiter: Arc<Waiter>,
-    timer: Option<(u64, TimerId)>,
-}
-
-impl std::fmt::Debug for Parked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parked").finish_non_exhaustive()
-    }
-}
-
-impl Parked {
-    pub(crate) fn new(engine: &Arc<Engine>, store: &Store, waiter: Arc<Waiter>) -> Self {
-        Self {
-            engine: Arc::clone(engine),
-            store: store.clone(),
-            waiter,
-            timer: None,
-        }
-    }
-
-    pub(crate) fn waiter(&self) -> &Arc<Waiter> {
-        &self.waiter
-    }
-
-    /// The outcome, if there is one.
-    fn take(&self) -> Option<Result<Reply>> {
-        let waiter = &self.waiter;
-        let mut state = waiter.state.lock();
-        let outcome = match &state.outcome {
-            None => return None,
-            Some(_) => state.outcome.replace(Outcome::Gone),
-        };
-        drop(state);
-        Some(match outcome? {
-            Outcome::Served(reply, commit) => self.settle(reply, commit.as_ref()),
-            Outcome::Empty | Outcome::Gone => Ok(waiter.empty.clone()),
-            Outcome::Unblocked => Err(Error::refused(
-                "UNBLOCKED client unblocked via CLIENT UNBLOCK",
-            )),
-        })
-    }
-
-    fn settle(&self, reply: Result<Reply>, commit: Option<&Commit>) -> Result<Reply> {
-        if let (Ok(_), Some(commit)) = (&reply, commit) {
-            self.engine.mount.settle(commit, self.waiter.caller.level)?;
-        }
-        reply
-    }
-
-    /// Blocks the thread until the command is served or its time is over.
-    pub(crate) fn wait(self) -> Result<Reply> {
-        loop {
-            let ticket = self.waiter.signal.ticket();
-            self.waiter.expire(self.engine.mount.now());
-            if let Some(reply) = self.take() {
-                return reply;
-            }
-            // Timers that come due meanwhile are run here, so that keys expire while everybody waits.
-            self.store
-                .wait(&self.waiter.signal, ticket, self.waiter.deadline)?;
-        }
-    }
-
-    /// The same for a task.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Reply>> {
-        self.waiter.expire(self.engine.mount.now());
-        if let Some(deadline) = self.waiter.deadline
-            && self.timer.is_none()
-        {
-            let number = self.engine.server.next_timer();
-            let timed = &self.engine.server.blocked.timed;
-            timed.lock().insert(number, Arc::clone(&self.waiter));
-            let timer = self
-                .engine
-                .mount
-                .set_timer(deadline, super::TIMER_BIT | number);
-            self.timer = Some((number, timer));
-        }
-        let mut state = self.waiter.state.lock();
-        if state.outcome.is_none() {
-            state.waker = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        drop(state);
-        self.take().map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl Drop for Parked {
-    fn drop(&mut self) {
-        self.engine.forget(&self.waiter);
-        if let Some((number, timer)) = self.timer {
-            self.engine.mount.cancel_timer(timer);
-            self.engine.server.blocked.timed.lock().remove(&number);
-        }
     }
 }
 

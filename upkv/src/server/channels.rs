@@ -152,6 +152,15 @@ impl Channels {
         registry.names(of).get(name).map_or(0, Subscribers::len)
     }
 
+    /// Cuts all subscribers off.
+    pub(super) fn close(&self, wakes: &mut Wakes) {
+        let registry = self.registry.read();
+        for of in [Of::Channel, Of::Pattern, Of::Shard] {
+            let subscribers = registry.names(of).values().flat_map(BTreeMap::values);
+            subscribers.for_each(|inbox| inbox.close(wakes));
+        }
+    }
+
     /// Number of patterns with subscribers.
     pub(crate) fn patterns(&self) -> usize {
         self.registry.read().patterns.len()

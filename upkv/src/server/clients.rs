@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::blocked::Waiter;
 use super::inbox::{Inbox, Wakes};
+use super::waiter::Waiter;
 use crate::storage::Timestamp;
 use crate::storage::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 

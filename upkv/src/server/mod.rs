@@ -11,6 +11,7 @@ pub(crate) mod inbox;
 pub(crate) mod monitor;
 pub(crate) mod pause;
 pub(crate) mod tracking;
+pub(crate) mod waiter;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use self::pause::Pause;
 use self::tracking::Tracking;
 use crate::keyspace::work::event::Event;
 use crate::storage::Timestamp;
-use crate::storage::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::storage::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The version of Redis that clients are told.
 pub(crate) const VERSION: &str = "7.2.4";
@@ -46,6 +47,7 @@ pub(crate) struct Server {
     /// Bytes that may wait for one client; 0 is no limit.
     inbox_bytes_max: Arc<AtomicUsize>,
     next_timer: AtomicU64,
+    closed: AtomicBool,
 }
 
 impl Default for Server {
@@ -60,6 +62,7 @@ impl Default for Server {
             tracking: Tracking::default(),
             inbox_bytes_max: Arc::new(AtomicUsize::new(INBOX_BYTES_MAX)),
             next_timer: AtomicU64::new(1),
+            closed: AtomicBool::new(false),
         }
     }
 }
@@ -67,7 +70,26 @@ impl Default for Server {
 impl Server {
     /// An inbox for a client or a subscription.
     pub(crate) fn inbox(&self) -> Arc<Inbox> {
-        Inbox::new(self.clients.next_id(), Arc::clone(&self.inbox_bytes_max))
+        let inbox = Inbox::new(self.clients.next_id(), Arc::clone(&self.inbox_bytes_max));
+        if self.is_closed() {
+            inbox.close(&mut Wakes::default());
+        }
+        inbox
+    }
+
+    /// Whether the store was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// The store was closed: every connection and subscription ends.
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let mut wakes = Wakes::default();
+        self.channels.close(&mut wakes);
+        drop(wakes);
+        self.clients.all().iter().for_each(|client| client.close());
+        self.pause.end();
     }
 
     /// Sets how many bytes may wait for one client before it is cut off; 0 is no limit.

@@ -1,14 +1,16 @@
 //! Waiting callers, with a blocking command of the tests' own: `TAKE key... ms` takes the least member of a sorted set.
 
 use std::pin::Pin;
-use std::task::Wake;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::*;
 use crate::command::row::{BLOCKING, READ, WRITE, data, range};
 use crate::db::Db;
 use crate::keyspace::work::event::Wait;
+use crate::server::waiter::Parked;
 use crate::storage::ManualClock;
+use crate::storage::Store;
 use crate::storage::sync::AtomicU64;
 
 static TAKE: Command = Command {
@@ -364,6 +366,35 @@ fn others_end_a_wait() {
         error.to_string(),
         "UNBLOCKED client unblocked via CLIENT UNBLOCK"
     );
+}
+
+#[test]
+fn closing_the_store_ends_every_wait() {
+    let f = fixture();
+    std::thread::scope(|scope| {
+        let parked = f.park(&TAKE, "TAKE k 0");
+        let mut early = f.park(&TAKE, "TAKE k 0");
+        let news = f.db.subscribe(["news"]);
+        let waiting = scope.spawn(|| parked.wait());
+        let listening = scope.spawn(move || news.next());
+        f.db.close().expect("closed");
+        let closed = |error: Error| matches!(error, Error::Storage(_));
+        assert!(closed(
+            waiting.join().expect("no panic").expect_err("closed")
+        ));
+        assert!(closed(
+            listening.join().expect("no panic").expect_err("closed")
+        ));
+        assert!(closed(
+            outcome(&mut early)
+                .expect("an outcome")
+                .expect_err("closed")
+        ));
+        let mut late = f.park(&TAKE, "TAKE k 0");
+        assert!(closed(
+            outcome(&mut late).expect("an outcome").expect_err("closed")
+        ));
+    });
 }
 
 #[test]
