@@ -715,6 +715,7 @@ impl Db {
             db: self.index,
             level: self.level,
             client: 0,
+            touches: true,
         }
     }
 

@@ -36,6 +36,16 @@ pub struct Stats {
     pub promoted: u64,
     /// Keys removed because they were overdue.
     pub expired: u64,
+    /// Sessions that are open.
+    pub clients: u64,
+    /// Sessions that were opened.
+    pub clients_accepted: u64,
+    /// Callers that wait in a blocking command.
+    pub blocked_callers: u64,
+    /// Sessions that are told which keys to forget.
+    pub tracking_clients: u64,
+    /// Keys that such sessions have read.
+    pub tracked_keys: u64,
 }
 
 /// The counters that one shard keeps under its own lock.

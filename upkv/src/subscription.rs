@@ -101,6 +101,27 @@ impl Db {
         self.engine.server.events.text()
     }
 
+    /// Sets how many keys are remembered for clients that track what they read; for each one above, another is dropped,
+    /// and who reads it is told to forget it. 0 is no limit. Default: 1,000,000.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let db = upkv::Db::mount(&upkv::Store::memory()?, "cache")?;
+    /// db.set_tracked_keys_max(1);
+    /// let mut session = db.session();
+    /// session.command(["HELLO", "3"])?;
+    /// session.command(["CLIENT", "TRACKING", "ON"])?;
+    /// session.command(["GET", "a"])?;
+    /// session.command(["GET", "b"])?;
+    /// assert_eq!(db.stats().tracked_keys, 1);
+    /// assert!(session.next_push().is_some(), "one of the keys is to be forgotten");
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn set_tracked_keys_max(&self, count: usize) {
+        self.engine.server.tracking.set_keys_max(count);
+    }
+
     /// Sets how many bytes of messages may wait for one subscriber or client before it is cut off; 0 is no limit.
     /// Default: 32 MiB.
     ///

@@ -18,7 +18,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use common::{Redis, split};
+use common::{Random, Redis, split};
 use upkv::{Connection, Db, Output, Store};
 
 /// How long a real server may take to answer.
@@ -266,4 +266,105 @@ fn every_client_receives_what_redis_sends() {
         );
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// One step of a random conversation: who sends, and what.
+fn step(r: &mut Random) -> (&'static str, String) {
+    // P publishes and writes and listens to nothing, since a server's own order of reply and message is not the point.
+    let keys = ["k", "l", "user:1", "user:2"];
+    let channels = ["news", "sport", "x", "k"];
+    let (key, channel) = (r.pick(&keys), r.pick(&channels));
+    if r.below(3) == 0 {
+        let line = match r.below(9) {
+            0..=2 => format!("PUBLISH {channel} {key}"),
+            3 => format!("SPUBLISH {channel} {key}"),
+            4 => format!("SET {key} 1"),
+            5 => format!("MSET {key} 1 user:1 2 l 3"),
+            6 => format!("DEL {key} k"),
+            7 => format!("PUBSUB NUMSUB {channel} x"),
+            _ => "FLUSHALL".into(),
+        };
+        return ("P", line);
+    }
+    let line = match r.below(36) {
+        0..=2 => format!("SUBSCRIBE {channel}"),
+        3 => format!("UNSUBSCRIBE {channel}"),
+        4 => "PSUBSCRIBE *".into(),
+        5 => "PUNSUBSCRIBE *".into(),
+        6 => format!("SSUBSCRIBE {channel} {key}"),
+        7 => format!("SUNSUBSCRIBE {channel}"),
+        8 => "RESET".into(),
+        9 => "PING".into(),
+        10 => format!("PING {key}"),
+        11..=13 => format!("GET {key}"),
+        14 => format!("MGET {key} l"),
+        15 => format!("INCR {key}"),
+        16 => "MULTI".into(),
+        17 | 18 => "EXEC".into(),
+        19 => "DISCARD".into(),
+        20 => format!("WATCH {key}"),
+        21 => "UNWATCH".into(),
+        22 => format!("SELECT {}", r.below(3)),
+        23 => "CLIENT TRACKING ON".into(),
+        24 => "CLIENT TRACKING OFF".into(),
+        25 => "CLIENT TRACKING ON OPTIN".into(),
+        26 => "CLIENT TRACKING ON OPTOUT NOLOOP".into(),
+        27 => "CLIENT TRACKING ON BCAST PREFIX user: PREFIX k".into(),
+        28 => "CLIENT CACHING YES".into(),
+        29 => "CLIENT CACHING NO".into(),
+        30 => "CLIENT TRACKINGINFO".into(),
+        31 => format!("CLIENT SETNAME {key}"),
+        32 => "CLIENT GETNAME".into(),
+        33 => "CLIENT REPLY ON".into(),
+        34 => format!("NONSENSE {key}"),
+        _ => format!("GET {key} {key}"),
+    };
+    (r.pick(&["A", "B"]), line)
+}
+
+#[test]
+fn random_conversations_equal_those_of_redis() {
+    const SEEDS: u64 = 60;
+    const STEPS: usize = 120;
+    let Some(server) = Redis::start("random-conversations") else {
+        return;
+    };
+    let mut server = Some(server);
+    for seed in 1..=SEEDS {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut redis = server.take().expect("given back below");
+        redis.command(&["FLUSHALL"]);
+        let (mut ours, clients) = (Ours::new(), BTreeMap::new());
+        let mut theirs = Theirs {
+            server: redis,
+            clients,
+        };
+        let mut told = String::new();
+        for name in ["A", "B", "P"] {
+            ours.connect(name);
+            theirs.connect(name);
+        }
+        if seed % 2 == 0 {
+            let hello = request(&split("HELLO 3"));
+            let received = ours.send("A", &hello);
+            theirs.send("A", &hello, &BTreeMap::new());
+            theirs.skip("A", &received);
+        }
+        for _ in 0..STEPS {
+            let (name, line) = step(&mut random);
+            writeln!(told, "{name}> {line}").expect("text grows");
+            let sent = request(&split(&line));
+            let found = ours.send(name, &sent);
+            let expected = theirs.send(name, &sent, &found);
+            assert_eq!(show(&found), show(&expected), "seed {seed}:\n{told}");
+        }
+        server = Some(theirs.server);
+    }
+}
+
+fn show(received: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let lines = received
+        .iter()
+        .map(|(name, bytes)| format!("{name}< {}", bytes.escape_ascii()));
+    lines.collect()
 }

@@ -371,6 +371,7 @@ fn no_evict(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn no_touch(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
-    session.client.facts().no_touch = switch(args[2])?;
+    session.touches = !switch(args[2])?;
+    session.client.facts().no_touch = !session.touches;
     Ok(Reply::OK)
 }

@@ -167,6 +167,7 @@ fn reset(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
     session.leave_all_channels();
     session.names = Names::default();
     session.replies = Replies::On;
+    session.touches = true;
     session.tracking = TrackingMode::default();
     let (server, id) = (&session.db.engine.server, session.client.id());
     server.tracking.stop(id);

@@ -149,10 +149,18 @@ macro_rules! subscriptions {
 subscriptions! {
     subscribe subscribe_to Channel;
     psubscribe subscribe_to Pattern;
-    ssubscribe subscribe_to Shard;
     unsubscribe unsubscribe_from Channel;
     punsubscribe unsubscribe_from Pattern;
     sunsubscribe unsubscribe_from Shard;
+}
+
+fn ssubscribe(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
+    if session.in_exec {
+        return Err(Error::refused(
+            "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
+        ));
+    }
+    Ok(session.subscribe_to(Of::Shard, "ssubscribe", &args[1..]))
 }
 
 #[expect(

@@ -54,6 +54,8 @@ pub struct Session {
     pub(super) replies: Replies,
     /// What `CLIENT TRACKING` and `CLIENT CACHING` asked for.
     pub(super) tracking: TrackingMode,
+    /// Whether what is read counts as used.
+    pub(super) touches: bool,
     /// Commands that run are part of a transaction.
     pub(super) in_exec: bool,
 }
@@ -80,6 +82,8 @@ pub(crate) enum Replies {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TrackingMode {
     pub(super) on: bool,
+    /// All keys with some prefixes, read or not.
+    pub(super) broadcast: bool,
     pub(super) opt_in: bool,
     pub(super) opt_out: bool,
     /// `CLIENT CACHING` was given for the next command.
@@ -109,6 +113,7 @@ impl Session {
             names: Names::default(),
             replies: Replies::On,
             tracking: TrackingMode::default(),
+            touches: true,
             in_exec: false,
         };
         session.enter_as_default();
@@ -326,7 +331,11 @@ impl Session {
         outcome
     }
 
-    fn start_waiting(&mut self, command: &'static Command, args: &Args<'_>) -> Result<Step> {
+    pub(crate) fn start_waiting(
+        &mut self,
+        command: &'static Command,
+        args: &Args<'_>,
+    ) -> Result<Step> {
         let engine = &self.db.engine;
         engine.check_room_for(command)?;
         Ok(match engine.start_waiting(self.caller(), command, args)? {
@@ -348,6 +357,7 @@ impl Session {
             db: self.db.index,
             level: self.db.level,
             client: self.client.id(),
+            touches: self.touches,
         }
     }
 
@@ -379,6 +389,7 @@ impl Session {
     pub(super) fn tracked_keys<'a>(&self, command: &Command, args: &Args<'a>) -> Vec<&'a [u8]> {
         let mode = self.tracking;
         let wanted = mode.on
+            && !mode.broadcast
             && command.has(READ)
             && (!mode.opt_in || mode.caching)
             && !(mode.opt_out && mode.caching);

@@ -113,7 +113,7 @@ impl Wanted {
         self.check_prefixes(existing.unwrap_or_default())
     }
 
-    /// Prefixes of one client must not overlap, or it would be told twice. Those it has already may be given again.
+    /// Prefixes of one client must not overlap, or it would be told twice.
     fn check_prefixes(&self, existing: &[Box<[u8]>]) -> Result<()> {
         let overlap = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
         let refused = |one: &[u8], which: &str, other: &[u8]| {
@@ -123,9 +123,7 @@ impl Wanted {
             ))
         };
         for (at, prefix) in self.prefixes.iter().enumerate() {
-            let clash = existing
-                .iter()
-                .find(|other| *other != prefix && overlap(prefix, other));
+            let clash = existing.iter().find(|other| overlap(prefix, other));
             if let Some(other) = clash {
                 return Err(refused(prefix, "an existing prefix", other));
             }
@@ -166,7 +164,8 @@ fn tracking(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         all
     });
     session.tracking = TrackingMode {
-        on: prefixes.is_none(),
+        on: true,
+        broadcast: prefixes.is_some(),
         opt_in: wanted.opt_in,
         opt_out: wanted.opt_out,
         caching: false,
@@ -183,7 +182,7 @@ fn tracking(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
 
 fn caching(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     let mode = &mut session.tracking;
-    if !mode.opt_in && !mode.opt_out {
+    if !mode.on {
         return Err(Error::refused(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode \
              enabled",

@@ -81,6 +81,8 @@ pub(crate) struct Caller {
     pub(crate) level: Option<Durability>,
     /// Number of the client; 0 without one.
     pub(crate) client: u64,
+    /// Whether what it reads counts as used.
+    pub(crate) touches: bool,
 }
 
 /// A work that went through, before anybody waits for its commit.
@@ -192,8 +194,13 @@ impl Engine {
         keys: Keys<'_>,
         body: impl FnMut(&mut Work<'_>) -> Result<R>,
     ) -> Result<R> {
-        let client = 0;
-        let ran = self.run_as(Caller { db, level, client }, keys, body)?;
+        let caller = Caller {
+            db,
+            level,
+            client: 0,
+            touches: true,
+        };
+        let ran = self.run_as(caller, keys, body)?;
         self.finish(ran, level)
     }
 
@@ -210,6 +217,7 @@ impl Engine {
             let impatient = attempt >= RESTARTS_MAX;
             let mut work = Work::new(self, caller.db, std::mem::take(&mut loaded), impatient);
             work.client = caller.client;
+            work.touches = caller.touches;
             let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
             let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
@@ -382,6 +390,12 @@ impl Engine {
         }
         stats.cold_reads = self.cold_reads.load(Ordering::Relaxed);
         stats.log_bytes = self.mount.live_bytes();
+        let server = &self.server;
+        stats.clients = server.clients.len() as u64;
+        stats.clients_accepted = server.clients.accepted();
+        stats.blocked_callers = server.blocked.count() as u64;
+        stats.tracking_clients = server.tracking.clients() as u64;
+        stats.tracked_keys = server.tracking.keys() as u64;
         stats
     }
 

@@ -156,10 +156,14 @@ impl Tracking {
             if tracker.no_loop && *id == by {
                 continue;
             }
-            let wanted = |key: &&Box<[u8]>| prefixes.iter().any(|prefix| key.starts_with(prefix));
-            let keys: BTreeSet<&Box<[u8]>> = keys.iter().filter(wanted).collect();
-            if !keys.is_empty() {
-                let keys = keys.into_iter().map(|key| Value::copy(key)).collect();
+            let under = |prefix: &Box<[u8]>| {
+                let wanted = keys.iter().filter(|key| key.starts_with(prefix));
+                let wanted: BTreeSet<&Box<[u8]>> = wanted.collect();
+                wanted.into_iter().map(|key| Value::copy(key)).collect()
+            };
+            // One message a prefix, since each was asked for on its own.
+            let told: Vec<Vec<Value>> = prefixes.iter().map(under).collect();
+            for keys in told.into_iter().filter(|keys| !keys.is_empty()) {
                 tracker.send(Some(keys), wakes);
             }
         }
@@ -232,8 +236,8 @@ mod tests {
         tracking.invalidate(&keys(&["user:1"]), 0, &mut wakes);
         let value = |name: &str| Value::copy(name.as_bytes());
         assert_eq!(told(&reader), [Some(vec![value("user:1")])]);
-        let both = vec![value("user:1"), value("x1")];
-        assert_eq!(told(&all), [Some(both), Some(vec![value("user:1")])]);
+        let one = |name| Some(vec![value(name)]);
+        assert_eq!(told(&all), [one("user:1"), one("x1"), one("user:1")]);
         tracking.invalidate_all(0, &mut wakes);
         assert_eq!(told(&reader), [None]);
         assert_eq!(tracking.keys(), 0);

@@ -46,6 +46,8 @@ pub struct Work<'a> {
     waiting: Waiting,
     /// Number of the client on whose behalf this runs; 0 without one.
     pub(crate) client: u64,
+    /// Whether what is read counts as used.
+    pub(crate) touches: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -139,6 +141,7 @@ impl<'a> Work<'a> {
             news: News::default(),
             waiting: Waiting::default(),
             client: 0,
+            touches: true,
             pending: None,
             loaded,
             impatient,
@@ -367,7 +370,9 @@ impl<'a> Work<'a> {
             return Ok(None);
         };
         let Object::Cold { kind, len } = entry.slot.object else {
-            entry.slot.warm();
+            if self.touches {
+                entry.slot.warm();
+            }
             shard.stats.hits += 1;
             return Ok(Some(Place::Hot { held, probe }));
         };
@@ -393,7 +398,12 @@ impl<'a> Work<'a> {
             }
         };
         debug_assert_eq!(self.loaded[at].object.kind(), kind);
-        let seen_before = entry.slot.warm() > 0;
+        let seen = if self.touches {
+            entry.slot.warm()
+        } else {
+            entry.slot.heat()
+        };
+        let seen_before = seen > 0;
         if !install && !seen_before && len as usize >= DEMOTE_BYTES_MIN {
             shard.stats.hits += 1;
             return Ok(Some(Place::Loaded(at)));

@@ -398,6 +398,46 @@ fn closing_the_store_ends_every_wait() {
 }
 
 #[test]
+fn sessions_wait_where_others_see_it_and_can_end_it() {
+    use crate::command::Step;
+    let f = fixture();
+    let (mut one, mut two) = (f.db.session(), f.db.session());
+    let args: [&[u8]; 3] = [b"TAKE", b"k", b"0"];
+    let ids = [one.id().to_string(), "99999".into()];
+    let flags =
+        |session: &mut crate::Session| match session.command(["CLIENT", "LIST", "ID", &ids[0]]) {
+            Ok(Reply::Verbatim(line)) => {
+                let flags = line.split(' ').find(|field| field.starts_with("flags="));
+                flags.expect("a field").to_string()
+            }
+            other => panic!("{other:?}"),
+        };
+    for (reason, ends) in [("TIMEOUT", true), ("ERROR", false)] {
+        let Ok(Step::Parked(mut parked)) = one.start_waiting(&TAKE, &args) else {
+            panic!("there is nothing to take");
+        };
+        assert_eq!(flags(&mut two), "flags=b");
+        assert_eq!(f.db.stats().blocked_callers, 1);
+        let unblock = ["CLIENT", "UNBLOCK", &ids[0], reason];
+        assert_eq!(two.command(unblock).expect("no error"), Reply::Int(1));
+        assert_eq!(two.command(unblock).expect("no error"), Reply::Int(0));
+        assert_eq!(outcome(&mut parked).expect("it has ended").is_ok(), ends);
+        drop(parked);
+        one.client.set_parked(None);
+    }
+    assert_eq!(flags(&mut two), "flags=N");
+    let Ok(Step::Parked(mut parked)) = one.start_waiting(&TAKE, &args) else {
+        panic!("there is nothing to take");
+    };
+    two.command(["CLIENT", "KILL", "ID", &ids[0]])
+        .expect("no error");
+    assert_eq!(got(&mut parked), Some(Reply::NullArray));
+    assert!(one.is_closing());
+    two.command(["ZADD", "k", "1", "a"]).expect("added");
+    assert_eq!(f.run("ZCARD k"), Reply::Int(1), "the dead take nothing");
+}
+
+#[test]
 fn one_who_leaves_the_element_does_not_starve_others() {
     let f = fixture();
     let mut looking = f.park(&LOOK, "LOOK k 0");
