@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::args::Args;
+use super::args::{self, Args};
 use super::execute_in;
 use super::reply::Reply;
 use super::row::{ALL, Command, EACH, EVERY, Handler, NO_KEYS, WRITE, rows, session};
@@ -81,8 +81,13 @@ impl Session {
                 "EXECABORT Transaction discarded because of: {cause}"
             ));
         }
-        if let Some(queue) = &mut self.queue {
-            queue.broken = true;
+        match &mut self.queue {
+            Some(queue) => queue.broken = true,
+            // What was said about the next command was about this one.
+            None if !args.first().is_some_and(|name| args::is(name, "CLIENT")) => {
+                self.tracking.caching = false;
+            }
+            None => {}
         }
         error
     }
@@ -142,7 +147,6 @@ impl Session {
             .map(|line| line.iter().map(|arg| &**arg).collect())
             .collect();
         let mut keys: Vec<&[u8]> = Vec::new();
-        let mut tracked: Vec<&[u8]> = Vec::new();
         let mut declared = None;
         for line in &lines {
             let command = Command::find(line)?;
@@ -152,14 +156,12 @@ impl Session {
                 declared = Some(Keys::All);
             }
             keys.extend(command.keys(line));
-            tracked.extend(self.tracked_keys(command, line));
         }
         let declared = declared.unwrap_or(Keys::Many(&keys));
         let (engine, caller) = (Arc::clone(&self.db.engine), self.caller());
         let watched = std::mem::take(&mut self.watched);
         // What commands of the session answered, and the database after them: they run once.
         let mut done: Vec<Option<(Reply, u8)>> = vec![None; lines.len()];
-        self.remember(&tracked);
         self.in_exec = true;
         let ran = engine.run_as(caller, declared, |work| {
             if has_fired(work, &watched)? {
@@ -167,7 +169,10 @@ impl Session {
             }
             let mut replies = Vec::with_capacity(lines.len());
             for (line, done) in lines.iter().zip(&mut done) {
-                let outcome = match (Command::find(line)?.handler, done) {
+                let command = Command::find(line)?;
+                // The keys are locked, so no change can slip in between this and the read.
+                self.remember(&self.tracked_keys(command, line));
+                let outcome = match (command.handler, done) {
                     (Handler::Session(_), Some((reply, db))) => {
                         work.select(*db);
                         Ok(reply.clone())
@@ -178,6 +183,7 @@ impl Session {
                         *done = Some((reply.clone(), self.db.index));
                         Ok(reply)
                     }
+                    _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
                     (Handler::Data(_) | Handler::Container, _) => execute_in(work, line),
                 };
                 match outcome {
@@ -191,7 +197,6 @@ impl Session {
         self.in_exec = false;
         self.watched = watched;
         let reply = engine.finish(ran?, caller.level)?;
-        self.remember(&tracked);
         if self.db.engine.server.monitor.is_used() && reply != Reply::NullArray {
             self.show_monitor(&[b"exec"], false);
             for line in &lines {

@@ -212,6 +212,11 @@ impl Session {
         }
     }
 
+    /// Whether a command is PING and answers in the form of a message.
+    pub(super) fn pings_as_subscriber(&self, command: &Command) -> bool {
+        command.name == "ping" && self.proto == 2 && self.is_subscribed()
+    }
+
     pub(crate) fn is_subscribed(&self) -> bool {
         self.names.count() > 0
     }
@@ -316,9 +321,7 @@ impl Session {
                 self.feed_monitor(command, args);
                 return outcome;
             }
-            _ if command.name == "ping" && self.proto == 2 && self.names.count() > 0 => {
-                super::pubsub::ping(args).map(Step::Done)
-            }
+            _ if self.pings_as_subscriber(command) => super::pubsub::ping(args).map(Step::Done),
             Handler::Data(_) | Handler::Container if command.has(BLOCKING) => {
                 self.start_waiting(command, args)
             }

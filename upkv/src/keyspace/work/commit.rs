@@ -205,7 +205,6 @@ impl Work<'_> {
             let (index, key) = (touched.shard, &touched.key);
             self.news.changed(self.engine, shard, index, key);
         }
-        self.news.all_changed(self.engine);
         let db = self.engine.swapped.logical(flushed.physical);
         let first = position(&self.held, self.engine.first_shard(flushed.physical));
         for ((_, shard), table) in self.held[first..].iter_mut().zip(&flushed.tables) {
