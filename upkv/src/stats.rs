@@ -36,6 +36,8 @@ pub struct Stats {
     pub promoted: u64,
     /// Keys removed because they were overdue.
     pub expired: u64,
+    /// Hash fields removed because they were overdue, without those that went with their key.
+    pub expired_fields: u64,
     /// Sessions that are open.
     pub clients: u64,
     /// Sessions that were opened.
@@ -56,4 +58,5 @@ pub(crate) struct ShardStats {
     pub(crate) demoted: u64,
     pub(crate) promoted: u64,
     pub(crate) expired: u64,
+    pub(crate) expired_fields: u64,
 }

@@ -114,6 +114,7 @@ impl Engine {
                 Object::Cold {
                     kind: Kind::String,
                     len,
+                    ..
                 } => (entry.slot.home.image(), *len as usize),
                 object => {
                     let bytes = object.string_bytes().ok_or(Error::WrongType)?;

@@ -165,7 +165,8 @@ fn is_worth_demoting(entry: &Entry, now: u64) -> bool {
         | Object::Stream(_)
         | Object::Json(_) => true,
     };
-    let lasting = slot.expire_at == 0 || slot.expire_at > now.saturating_add(DEMOTE_TTL_MIN);
+    let deadline = slot.next_deadline();
+    let lasting = deadline == 0 || deadline > now.saturating_add(DEMOTE_TTL_MIN);
     large && lasting && !slot.home.is_none()
 }
 
@@ -177,7 +178,8 @@ fn demote(entry: &mut Entry) -> usize {
         // Collections have no length that is known without decoding; only the image's size matters.
         _ => entry.slot.home.image().len,
     };
-    entry.slot.object = Object::Cold { kind, len };
+    let parts = entry.slot.object.parts();
+    entry.slot.object = Object::Cold { kind, len, parts };
     let memory = entry.memory();
     let freed = entry.slot.counted - memory;
     entry.slot.counted = memory;

@@ -8,7 +8,7 @@ use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::hash;
-use crate::value::hash::Hash;
+use crate::value::hash::Live;
 
 pub(super) static ROWS: &[Command] = rows! { "hash";
     "hdel" -3 WRITE | FAST, ONE, data(hdel), "2.0.0", "O(fields)",
@@ -112,7 +112,7 @@ pub(super) fn hvals(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn hlen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(work.hash(args[1])?.map_or(0, Hash::len)))
+    Ok(Reply::count(work.hash(args[1])?.map_or(0, Live::len)))
 }
 
 pub(super) fn hexists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -166,7 +166,11 @@ pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> 
         return Ok(Reply::Array(Vec::new()));
     };
     let mut picked: Vec<(&[u8], &[u8])> = Vec::new();
-    if count < 0 {
+    if count < 0 && hash.has_overdue() {
+        let all: Vec<_> = hash.iter().collect();
+        let at = |random: u64| usize::try_from(random % all.len() as u64).unwrap_or(0);
+        picked.extend((0..count.unsigned_abs()).map(|_| all[at(mount.random())]));
+    } else if count < 0 {
         picked.extend((0..count.unsigned_abs()).map_while(|_| hash.pick(mount.random())));
     } else {
         picked.extend(hash.iter());

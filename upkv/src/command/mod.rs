@@ -5,6 +5,7 @@
 mod args;
 mod client;
 mod connection;
+mod field_ttl;
 mod hash;
 mod keys;
 mod multi;

@@ -8,13 +8,16 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{client, connection, hash, keys, multi, pubsub, server, string, tracking, zset};
+use super::{
+    client, connection, field_ttl, hash, keys, multi, pubsub, server, string, tracking, zset,
+};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
     client::ROWS,
     connection::ROWS,
+    field_ttl::ROWS,
     hash::ROWS,
     keys::ROWS,
     multi::ROWS,

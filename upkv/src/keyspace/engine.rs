@@ -9,13 +9,12 @@ use parking_lot::Mutex;
 
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
-use super::work::event::{Class, News, Told};
-use super::work::{Pending, Work};
+use super::work::event::{Class, Told};
+use super::work::{Expired, Pending, Work};
 use crate::command::{self, Command};
 use crate::error::{Error, Result};
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
-use crate::persist::record;
 use crate::server::Server;
 use crate::stats::Stats;
 use crate::storage::{self, Commit, Durability, Mount, Timestamp};
@@ -24,6 +23,8 @@ use crate::storage::{self, Commit, Durability, Mount, Timestamp};
 const RESTARTS_MAX: usize = 8;
 /// Overdue keys removed in one commit.
 const EXPIRE_BATCH: usize = 256;
+/// Overdue fields of one hash removed in one commit.
+const EXPIRE_FIELDS: usize = 1_024;
 
 /// Databases in one mount, as in Redis.
 pub(crate) const DATABASES: u8 = 16;
@@ -311,61 +312,52 @@ impl Engine {
         shard.timer = Some((at, self.mount.set_timer(at, index as u64)));
     }
 
-    /// Removes overdue keys of one shard and logs that.
+    /// Removes overdue keys and fields of one shard and logs that.
     pub(crate) fn expire(&self, index: usize, now: u64) -> Result<()> {
         if index >> self.shard_bits >= usize::from(DATABASES) {
             return Ok(());
         }
-        let physical = self.physical_of(index);
-        let mut guard = self.shard(index).lock();
-        let shard = &mut *guard;
-        let mut news = News::default();
-        shard.timer = None;
-        let due = shard.expiry.take_due(now, EXPIRE_BATCH);
-        let mut frame = self.mount.frame();
-        let mut overdue = Vec::new();
-        for probe in due {
-            let Some(entry) = shard.table.find_hashed(probe) else {
-                continue;
-            };
-            let deadline = entry.slot.expire_at;
-            if entry.slot.is_expired(now) {
-                record::push_delete(&mut frame, &self.mount, physical, &entry.key);
-                overdue.push((probe, entry.key.clone()));
-            } else if deadline != 0 {
-                shard.expiry.add(now, deadline, probe);
-            }
-        }
-        if !overdue.is_empty() {
-            frame.mark_freeing();
-            if let Err(error) = self.mount.append(&mut frame) {
-                for (probe, _) in overdue {
-                    shard.expiry.add(now, now, probe);
+        let mut keys = Vec::new();
+        let due = {
+            let mut shard = self.shard(index).lock();
+            shard.timer = None;
+            let due = shard.expiry.take_due(now, EXPIRE_BATCH);
+            for entry in due.iter().filter_map(|at| shard.table.find_hashed(*at)) {
+                let deadline = entry.slot.next_deadline();
+                if deadline != 0 && deadline <= now {
+                    keys.push(entry.key.clone());
                 }
-                return Err(error.into());
+            }
+            due
+        };
+        // If the databases are swapped meanwhile, the keys are not found and come up once more.
+        let db = self.swapped.logical(self.physical_of(index));
+        let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
+        let outcome = self.run(db, Some(Durability::Memory), Keys::Many(&keys), |work| {
+            let mut sum = Expired::default();
+            for key in &keys {
+                let expired = work.expire(key, EXPIRE_FIELDS)?;
+                sum.keys += expired.keys;
+                sum.fields += expired.fields;
+            }
+            Ok(sum)
+        });
+        let mut shard = self.shard(index).lock();
+        let shard = &mut *shard;
+        for probe in due {
+            if let Some(entry) = shard.table.find_hashed(probe) {
+                let deadline = entry.slot.next_deadline();
+                if deadline != 0 {
+                    shard.expiry.add(now, deadline, probe);
+                }
             }
         }
-        for (probe, key) in overdue {
-            if let Some(entry) = shard.table.take(probe, &key) {
-                entry
-                    .slot
-                    .home
-                    .records()
-                    .for_each(|at| self.mount.release(at));
-                shard.discount(&entry.slot);
-                shard.changed(&key);
-                shard.stats.expired += 1;
-                news.expired(self, shard, index, key);
-            }
-        }
-        self.report_used(shard);
+        let expired = outcome?;
+        shard.stats.expired += expired.keys;
+        shard.stats.expired_fields += expired.fields;
         if let Some(next) = shard.expiry.next() {
             self.arm(shard, index, next);
         }
-        let Told { wakes, ready } = news.tell(self, 0);
-        drop(guard);
-        drop(wakes);
-        self.serve(ready);
         Ok(())
     }
 
@@ -387,6 +379,7 @@ impl Engine {
             stats.demoted += shard.stats.demoted;
             stats.promoted += shard.stats.promoted;
             stats.expired += shard.stats.expired;
+            stats.expired_fields += shard.stats.expired_fields;
         }
         stats.cold_reads = self.cold_reads.load(Ordering::Relaxed);
         stats.log_bytes = self.mount.live_bytes();

@@ -51,8 +51,17 @@ impl Slot {
         }
     }
 
+    /// Whether the key is gone: its time has come, or that of every part of its value.
     pub(crate) fn is_expired(&self, now: u64) -> bool {
-        self.expire_at != 0 && self.expire_at <= now
+        let passed = |at: u64| at != 0 && at <= now;
+        passed(self.expire_at) || passed(self.object.parts().all)
+    }
+
+    /// When the key or a part of its value is due next; 0 if never.
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let mut next = self.object.parts();
+        next.note(self.expire_at);
+        next.first
     }
 
     /// Notes an access; the value before.

@@ -1,9 +1,18 @@
-//! Hashes: changes of fields.
+//! Hashes: changes of fields. Deadlines of fields are in [`super::field_ttl`].
 
 use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
+
+/// Refuses fields and values over the documented limit.
+pub(super) fn check_pairs<'f>(pairs: impl IntoIterator<Item = (&'f [u8], &'f [u8])>) -> Result<()> {
+    pairs.into_iter().try_for_each(|(field, value)| {
+        check_size(field)?;
+        check_size(value)
+    })
+}
 
 /// Sets fields; the number that are new.
 pub(crate) fn set<'f>(
@@ -12,18 +21,17 @@ pub(crate) fn set<'f>(
     pairs: impl IntoIterator<Item = (&'f [u8], &'f [u8])> + Clone,
 ) -> Result<usize> {
     check_size(key)?;
-    for (field, value) in pairs.clone() {
-        check_size(field)?;
-        check_size(value)?;
-    }
+    check_pairs(pairs.clone())?;
     if pairs.clone().into_iter().next().is_none() {
         return Ok(0);
     }
     let mut edit = work.edit_hash(key, true)?.expect("created when missing");
-    Ok(pairs
+    let new = pairs
         .into_iter()
         .filter(|(field, value)| !edit.set(field, value))
-        .count())
+        .count();
+    work.notify(Class::HASH, "hset", key);
+    Ok(new)
 }
 
 /// Sets a field that does not exist; whether it was set.
@@ -56,9 +64,19 @@ pub(crate) fn remove<'f>(
         .filter(|field| edit.remove(field))
         .count();
     if removed > 0 {
+        work.notify(Class::HASH, "hdel", key);
         work.drop_if_empty(key)?;
     }
     Ok(removed)
+}
+
+/// Sets the result of a sum: the field keeps its deadline.
+fn set_sum(work: &mut Work<'_>, key: &[u8], field: &[u8], text: &[u8]) -> Result<()> {
+    check_size(key)?;
+    check_size(field)?;
+    let mut edit = work.edit_hash(key, true)?.expect("created when missing");
+    edit.set_kept(field, text);
+    Ok(())
 }
 
 /// Adds to a field that holds an integer; the sum.
@@ -71,7 +89,8 @@ pub(crate) fn incr_by(work: &mut Work<'_>, key: &[u8], field: &[u8], change: i64
         }
     };
     let sum = present.checked_add(change).ok_or(Error::Overflow)?;
-    set(work, key, [(field, sum.to_string().as_bytes())])?;
+    set_sum(work, key, field, sum.to_string().as_bytes())?;
+    work.notify(Class::HASH, "hincrby", key);
     Ok(sum)
 }
 
@@ -93,6 +112,7 @@ pub(crate) fn incr_by_float(
         DecimalError::NotAFloat => Error::NotFloat,
         DecimalError::NotFinite => Error::refused("ERR increment would produce NaN or Infinity"),
     })?;
-    set(work, key, [(field, sum.as_bytes())])?;
+    set_sum(work, key, field, sum.as_bytes())?;
+    work.notify(Class::HASH, "hincrbyfloat", key);
     Ok(sum)
 }

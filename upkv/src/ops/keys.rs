@@ -22,6 +22,19 @@ pub(crate) struct ExpireIf {
     pub(crate) less: bool,
 }
 
+impl ExpireIf {
+    /// Whether a deadline may be set where there is one at `present`, or none.
+    pub(crate) fn allows<T: PartialOrd>(self, present: Option<T>, at: T) -> bool {
+        match present {
+            // No deadline counts as one that never comes.
+            None => !self.present && !self.greater,
+            Some(present) => {
+                !self.absent && (!self.greater || at > present) && (!self.less || at < present)
+            }
+        }
+    }
+}
+
 /// Sets a deadline; whether that happened. A deadline that has passed removes the key.
 pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf) -> Result<bool> {
     let Some(entry) = work.entry(key)? else {
@@ -29,12 +42,7 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf
     };
     let present = entry.slot.expire_at;
     let present = (present != 0).then(|| i64::try_from(present).unwrap_or(i64::MAX));
-    let refused = (when.absent && present.is_some())
-        || (when.present && present.is_none())
-        // No deadline counts as one that never comes.
-        || (when.greater && present.is_none_or(|present| at <= present))
-        || (when.less && present.is_some_and(|present| at >= present));
-    if refused {
+    if !when.allows(present, at) {
         return Ok(false);
     }
     match u64::try_from(at) {

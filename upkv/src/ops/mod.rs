@@ -3,6 +3,7 @@
 //! Invariant: a function that returns an error has changed nothing, except that the whole work may have
 //! to start over ([`crate::Error::Restart`]), which undoes everything.
 
+pub(crate) mod field_ttl;
 pub(crate) mod hash;
 pub(crate) mod keys;
 pub(crate) mod string;

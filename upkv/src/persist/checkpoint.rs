@@ -6,8 +6,9 @@
 //! | commit up to which the order of databases is, the order | u64, 16 x u8 |
 //! | databases that were ever used, a bit each | u16 |
 //! | per database in use, per shard: folded-up-to commit, bytes of entries | u64, u64 |
-//! | per entry: type, flags (1 deadline, 2 chain, 4 deadline record) | u8, u8 |
+//! | per entry: type, flags (1 deadline, 2 chain, 4 deadline record, 8 deadlines of parts) | u8, u8 |
 //! | deadline if flag 1 | u64 |
+//! | if flag 8: when the first part is due, when none is left (0: some stay) | u64, u64 |
 //! | key | varint length, bytes |
 //! | payload length, image address | u32, 3 x u32 |
 //! | if flag 4: address of the deadline record | 3 x u32 |
@@ -22,13 +23,15 @@ use crate::keyspace::shard::Shard;
 use crate::persist::participant::AsOf;
 use crate::storage::{Address, CheckpointReader, CheckpointWriter, Error, Result, Seq};
 use crate::value::packed::{self, Walk};
-use crate::value::{Kind, Object};
+use crate::value::{Kind, Object, PartDeadlines};
 
 const VERSION: u8 = 2;
 const VERSION_ONE_DATABASE: u8 = 1;
 const HAS_DEADLINE: u8 = 1;
 const HAS_CHAIN: u8 = 2;
 const HAS_DEADLINE_RECORD: u8 = 4;
+const HAS_PART_DEADLINES: u8 = 8;
+const FLAGS: u8 = HAS_DEADLINE | HAS_CHAIN | HAS_DEADLINE_RECORD | HAS_PART_DEADLINES;
 /// Most shards a checkpoint may have been written with, as a power of two.
 const BITS_MAX: u32 = 12;
 
@@ -80,9 +83,17 @@ fn encode_entry(out: &mut Vec<u8>, entry: &Entry) {
         HAS_CHAIN
     };
     flags |= slot.home.expiry().map_or(0, |_| HAS_DEADLINE_RECORD);
+    let parts = slot.object.parts();
+    if parts.first != 0 {
+        flags |= HAS_PART_DEADLINES;
+    }
     out.extend_from_slice(&[slot.object.kind() as u8, flags]);
     if slot.expire_at != 0 {
         out.extend_from_slice(&slot.expire_at.to_le_bytes());
+    }
+    if parts.first != 0 {
+        out.extend_from_slice(&parts.first.to_le_bytes());
+        out.extend_from_slice(&parts.all.to_le_bytes());
     }
     packed::put(out, &entry.key);
     out.extend_from_slice(&payload_len(slot).to_le_bytes());
@@ -192,7 +203,7 @@ fn read_slice(engine: &Engine, input: &mut CheckpointReader<'_>, db: u8) -> Resu
 fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
     let kind = Kind::from_u8(walk.u8()?)?;
     let flags = walk.u8()?;
-    if flags & !(HAS_DEADLINE | HAS_CHAIN | HAS_DEADLINE_RECORD) != 0 {
+    if flags & !FLAGS != 0 {
         return None;
     }
     let expire_at = if flags & HAS_DEADLINE != 0 {
@@ -200,6 +211,10 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
     } else {
         0
     };
+    let mut parts = PartDeadlines::default();
+    if flags & HAS_PART_DEADLINES != 0 {
+        (parts.first, parts.all) = (walk.u64()?, walk.u64()?);
+    }
     let key = walk.bytes()?.into();
     let len = walk.u32()?;
     let mut home = Home::at(take_address(walk)?);
@@ -214,7 +229,7 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
             home.push_delta(take_address(walk)?);
         }
     }
-    let mut slot = Slot::new(Object::Cold { kind, len }, expire_at);
+    let mut slot = Slot::new(Object::Cold { kind, len, parts }, expire_at);
     slot.home = home;
     Some(Entry { key, slot })
 }

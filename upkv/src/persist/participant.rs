@@ -15,7 +15,8 @@ use crate::storage::{
     Address, Budget, CheckpointReader, CheckpointWriter, Participant, Record, Result, Section, Seq,
     Timestamp,
 };
-use crate::value::Object;
+use crate::value::hash::Hash;
+use crate::value::{Kind, Object, PartDeadlines};
 
 /// Up to which commit each slice of the restored state is folded; the slices are those of the checkpoint.
 #[derive(Debug, Default)]
@@ -86,7 +87,13 @@ impl Engine {
                     Object::decode(kind, &self.hashers, payload).ok_or_else(malformed)?
                 } else {
                     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-                    Object::Cold { kind, len }
+                    let parts = match kind {
+                        Kind::Hash => Hash::peek(payload),
+                        _ => Some(PartDeadlines::default()),
+                    };
+                    let malformed = || record::damaged(record, "malformed value");
+                    let parts = parts.ok_or_else(malformed)?;
+                    Object::Cold { kind, len, parts }
                 };
                 let mut slot = Slot::new(object, expire_at);
                 slot.home = Home::at(at);
@@ -99,9 +106,16 @@ impl Engine {
                 let entry = found.filter(|entry| entry.slot.object.kind() == kind);
                 let entry =
                     entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
-                if !entry.slot.object.is_cold() {
-                    let malformed = || record::damaged(record, "malformed change");
-                    entry.slot.object.replay(changes).ok_or_else(malformed)?;
+                let malformed = || record::damaged(record, "malformed change");
+                match &mut entry.slot.object {
+                    Object::Cold { kind, parts, .. } => {
+                        if *kind == Kind::Hash {
+                            parts.note(Hash::peek_changes(changes).ok_or_else(malformed)?);
+                        }
+                        // A part without a deadline may have come; only reading the value tells.
+                        parts.all = 0;
+                    }
+                    object => object.replay(changes).ok_or_else(malformed)?,
                 }
                 entry.slot.home.push_delta(at);
                 self.mount.retain(at);
@@ -257,8 +271,9 @@ impl Participant for Engine {
                 for entry in shard.table.segment_items_mut(segment) {
                     entry.slot.counted = entry.memory();
                     shard.used += entry.slot.counted;
-                    if entry.slot.expire_at != 0 {
-                        volatile.push((entry.slot.expire_at, self.hashers.probe(&entry.key)));
+                    let deadline = entry.slot.next_deadline();
+                    if deadline != 0 {
+                        volatile.push((deadline, self.hashers.probe(&entry.key)));
                     }
                 }
             }

@@ -13,9 +13,9 @@
 //!
 //! The high four bits of the record's kind are the database, as the log numbers it; 0 for swaps.
 //!
-//! Payloads: a string is its bytes; a hash is its form (u8, 1: the large one), a varint count, then
-//! field and value each with a varint length; a sorted set is its form, a varint count, then score (f64
-//! bits) and member with a varint length, in order. Changes: 1 set (same layout as one element) or 2 remove (field or member).
+//! Payloads: a string is its bytes; a sorted set is its form (u8, 1: the large one), a varint count, then score
+//! (f64 bits) and member with a varint length, in order; its changes are 1 set (same layout as one element)
+//! or 2 remove (member). Payload and changes of a hash are in the tables of [`crate::value::hash`]'s codec.
 //!
 //! Invariant: no body makes [`Body::parse`] panic or allocate.
 

@@ -96,7 +96,29 @@ pub(crate) enum Object {
     Cold {
         kind: Kind,
         len: u32,
+        parts: PartDeadlines,
     },
+}
+
+/// The deadlines of a value's parts, in ms since the Unix epoch; 0 where there is none.
+///
+/// Of a value that is cold since recovery and was changed after its image, `first` may be too early and
+/// `all` missing; reading the value corrects that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartDeadlines {
+    /// When the first part is due.
+    pub(crate) first: u64,
+    /// When no part is left, if every one has a deadline.
+    pub(crate) all: u64,
+}
+
+impl PartDeadlines {
+    /// Takes the deadline of one more part, 0 without one, into `first`.
+    pub(crate) fn note(&mut self, at: u64) {
+        if at != 0 && (self.first == 0 || at < self.first) {
+            self.first = at;
+        }
+    }
 }
 
 /// What takes one change of a collection back.
@@ -174,6 +196,15 @@ impl Object {
             Self::Stream(_) => Kind::Stream,
             Self::Json(_) => Kind::Json,
             Self::Cold { kind, .. } => *kind,
+        }
+    }
+
+    /// The deadlines of its parts.
+    pub(crate) fn parts(&self) -> PartDeadlines {
+        match self {
+            Self::Hash(hash) => hash.part_deadlines(),
+            Self::Cold { parts, .. } => *parts,
+            _ => PartDeadlines::default(),
         }
     }
 

@@ -25,8 +25,8 @@ const PAGE_FIELDS: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Hash<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
 }
 
 impl<'t, T: Target> Hash<'t, T> {
@@ -162,7 +162,7 @@ impl<'t, T: Target> Hash<'t, T> {
         self.target.run(&self.key, false, |work| {
             Ok(work
                 .hash(&self.key)?
-                .map_or(0, crate::value::hash::Hash::len))
+                .map_or(0, crate::value::hash::Live::len))
         })
     }
 

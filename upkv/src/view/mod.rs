@@ -3,6 +3,7 @@
 //! A view works on a [`crate::Db`] or inside a [`crate::Transaction`]; it binds a key and does no work
 //! until it is asked. Iterators read pages and hold no lock in between.
 
+mod field_ttl;
 mod hash;
 mod keys;
 mod zset;

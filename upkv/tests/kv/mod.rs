@@ -13,7 +13,8 @@ pub(crate) type Model = BTreeMap<Vec<u8>, (Content, u64)>;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Content {
     Text(Vec<u8>),
-    Fields(BTreeMap<Vec<u8>, Vec<u8>>),
+    /// Values and deadlines in ms; 0 without one.
+    Fields(BTreeMap<Vec<u8>, (Vec<u8>, u64)>),
     Members(BTreeMap<Vec<u8>, i64>),
 }
 
@@ -28,6 +29,8 @@ pub(crate) enum Op {
     Append(u8, Vec<u8>),
     HashSet(u8, Vec<(u8, Vec<u8>)>),
     HashRemove(u8, u8),
+    HashSetUntil(u8, u8, Vec<u8>, u64),
+    HashDeadline(u8, u8, Option<u64>),
     Add(u8, Vec<(i64, u8)>),
     Remove(u8, u8),
     PopMin(u8),
@@ -88,7 +91,12 @@ impl Op {
             }
             (9..=12, 0) => Self::Incr(k, i64::from(other) - 4),
             (_, 0) => Self::Append(k, payload(run)),
-            (5..=12, 1) => {
+            (10, 1) => Self::HashSetUntil(k, small(run, 12), payload(run), FAR + u64::from(other)),
+            (11 | 12, 1) => {
+                let at = (below(run, 3) > 0).then(|| FAR + u64::from(other));
+                Self::HashDeadline(k, small(run, 12), at)
+            }
+            (5..=9, 1) => {
                 let fields = (0..=below(run, 3)).map(|_| (small(run, 12), payload(run)));
                 Self::HashSet(k, fields.collect())
             }
@@ -118,6 +126,19 @@ impl Op {
                 args
             }
             Self::HashRemove(k, f) => vec![text("HDEL"), key(*k), name(*f)],
+            Self::HashSetUntil(k, f, v, at) => {
+                let head = [text("HSETEX"), key(*k), text("PXAT"), number(*at)];
+                let tail = [text("FIELDS"), text("1"), name(*f), v.clone()];
+                [head, tail].concat()
+            }
+            Self::HashDeadline(k, f, None) => {
+                let tail = [text("FIELDS"), text("1"), name(*f)];
+                [vec![text("HPERSIST"), key(*k)], tail.to_vec()].concat()
+            }
+            Self::HashDeadline(k, f, Some(at)) => {
+                let tail = [number(*at), text("FIELDS"), text("1"), name(*f)];
+                [vec![text("HPEXPIREAT"), key(*k)], tail.to_vec()].concat()
+            }
             Self::Add(k, items) => {
                 let mut args = vec![text("ZADD"), key(*k)];
                 args.extend(
@@ -170,11 +191,27 @@ impl Op {
                 let hash = || (Content::Fields(BTreeMap::new()), 0);
                 match model.entry(key(*k)).or_insert_with(hash) {
                     (Content::Fields(map), _) => {
-                        map.extend(fields.iter().map(|(f, v)| (name(*f), v.clone())));
+                        map.extend(fields.iter().map(|(f, v)| (name(*f), (v.clone(), 0))));
                     }
                     _ => return false,
                 }
             }
+            Self::HashSetUntil(k, f, v, at) => {
+                let hash = || (Content::Fields(BTreeMap::new()), 0);
+                match model.entry(key(*k)).or_insert_with(hash) {
+                    (Content::Fields(map), _) => drop(map.insert(name(*f), (v.clone(), *at))),
+                    _ => return false,
+                }
+            }
+            Self::HashDeadline(k, f, at) => match model.get_mut(&key(*k)) {
+                None => {}
+                Some((Content::Fields(map), _)) => {
+                    if let Some(field) = map.get_mut(&name(*f)) {
+                        field.1 = at.unwrap_or(0);
+                    }
+                }
+                Some(_) => return false,
+            },
             Self::HashRemove(k, f) => match model.get_mut(&key(*k)) {
                 None => {}
                 Some((Content::Fields(map), _)) => {
@@ -372,11 +409,20 @@ pub(crate) fn observe(db: &Db) -> Result<Model, Error> {
         let content = match db.kind(&key)?.map(upkv::Kind::name) {
             Some("string") => Content::Text(db.get(&key)?.expect("listed").into_vec()),
             Some("hash") => {
-                let pairs = db
-                    .hash(&key)
-                    .iter()
-                    .map(|pair| pair.map(|(f, v)| (f.into_vec(), v.into_vec())));
-                Content::Fields(pairs.collect::<Result<_, _>>()?)
+                let mut fields = BTreeMap::new();
+                for pair in db.hash(&key).iter() {
+                    let (field, value) = pair?;
+                    let args = [&b"HPEXPIRETIME"[..], &key, b"FIELDS", b"1", &field];
+                    let Reply::Array(at) = db.command(args)? else {
+                        panic!("one deadline a field")
+                    };
+                    let [Reply::Int(at)] = at[..] else {
+                        panic!("a deadline is an integer")
+                    };
+                    let at = u64::try_from(at).unwrap_or(0);
+                    fields.insert(field.into_vec(), (value.into_vec(), at));
+                }
+                Content::Fields(fields)
             }
             Some("zset") => {
                 #[allow(clippy::cast_possible_truncation, reason = "scores are small integers")]

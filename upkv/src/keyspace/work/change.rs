@@ -95,13 +95,16 @@ impl Work<'_> {
         self.edit_of(key, create)
     }
 
-    fn edit(
+    pub(super) fn edit(
         &mut self,
         key: &[u8],
         new: Option<Object>,
     ) -> Result<Option<(&mut Object, &mut Touched)>> {
         let now = self.now;
-        if self.resolve(key, true)?.is_none() {
+        if self.resolve(key, true)?.is_some() {
+            self.drop_overdue_parts(key, usize::MAX)?;
+        }
+        if self.entry(key)?.is_none() {
             let Some(new) = new else { return Ok(None) };
             self.put(key, new, 0)?;
         }
@@ -172,7 +175,7 @@ impl Work<'_> {
     }
 
     /// Notes that a key is about to change; its position in `touched`.
-    fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
+    pub(super) fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
         let known = self.touched.iter().rposition(|touched| {
             touched.probe.random == probe.random
                 && touched.shard == self.held[held].0
@@ -182,10 +185,9 @@ impl Work<'_> {
             return at;
         }
         let (shard, guard) = &self.held[held];
-        let old_expire_at = guard
-            .table
-            .find(probe, key)
-            .map_or(0, |entry| entry.slot.expire_at);
+        let slot = guard.table.find(probe, key).map(|entry| &entry.slot);
+        let old_expire_at = slot.map_or(0, |slot| slot.expire_at);
+        let old_deadline = slot.map_or(0, Slot::next_deadline);
         self.touched.push(Touched {
             shard: *shard,
             probe,
@@ -193,6 +195,7 @@ impl Work<'_> {
             replaced: false,
             old: None,
             old_expire_at,
+            old_deadline,
             undo: Vec::new(),
             delta: Vec::new(),
             records: Records::default(),
@@ -215,7 +218,7 @@ impl Touched {
 #[derive(Debug)]
 pub(crate) struct Edit<'w, T> {
     pub(crate) value: &'w mut T,
-    touched: &'w mut Touched,
+    pub(super) touched: &'w mut Touched,
 }
 
 impl<T> Deref for Edit<'_, T> {
@@ -234,25 +237,6 @@ impl<T> Edit<'_, T> {
             self.touched.undo.push(undo);
             log(&mut self.touched.delta);
         }
-    }
-}
-
-impl Edit<'_, Hash> {
-    /// Sets a field; whether it existed.
-    pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        let undo = self.value.set(field, value);
-        let existed = undo.existed();
-        self.note(Undo::Hash(undo), |delta| Hash::log_set(delta, field, value));
-        existed
-    }
-
-    /// Removes a field; whether it existed.
-    pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
-        let Some(undo) = self.value.remove(field) else {
-            return false;
-        };
-        self.note(Undo::Hash(undo), |delta| Hash::log_remove(delta, field));
-        true
     }
 }
 

@@ -123,8 +123,8 @@ impl Work<'_> {
                         mount.release(before);
                     }
                 }
-                let deadline = entry.slot.expire_at;
-                let before = touched.old_expire_at;
+                let deadline = entry.slot.next_deadline();
+                let before = touched.old_deadline;
                 if deadline != 0 && (before == 0 || deadline < before) {
                     self.engine.list_deadline(
                         shard,

@@ -198,23 +198,9 @@ impl News {
         }
     }
 
-    /// Notes that a key disappeared because its time was over.
-    pub(crate) fn expired(&mut self, engine: &Engine, shard: &Shard, index: usize, key: Box<[u8]>) {
-        self.changed(engine, shard, index, &key);
-        if engine.notifies(Class::EXPIRED) {
-            let db = engine.swapped.logical(engine.physical_of(index));
-            self.events.push(Event::Key {
-                class: Class::EXPIRED,
-                name: "expired",
-                db,
-                key,
-            });
-        }
-    }
-
     /// Tells subscribers and clients that track keys, while the locks still keep the order of changes. What may run
     /// code of others, or take locks, is left to the caller.
-    pub(crate) fn tell(self, engine: &Engine, client: u64) -> Told {
+    fn tell(self, engine: &Engine, client: u64) -> Told {
         let mut told = Told {
             wakes: Wakes::default(),
             ready: self.ready,

@@ -13,10 +13,13 @@
 mod change;
 mod commit;
 pub(crate) mod event;
+mod fields;
 
 use parking_lot::MutexGuard;
 
+pub(crate) use self::change::Edit;
 use self::event::{News, Waiting};
+pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
 use super::shard::Shard;
@@ -24,7 +27,7 @@ use super::table::{Probe, Table};
 use crate::cold::DEMOTE_BYTES_MIN;
 use crate::error::{Error, Result};
 use crate::storage::Address;
-use crate::value::hash::Hash;
+use crate::value::hash::{Hash, Live};
 use crate::value::zset::Zset;
 use crate::value::{Collection, Kind, Object, Undo};
 
@@ -93,6 +96,8 @@ struct Touched {
     replaced: bool,
     old: Option<Slot>,
     old_expire_at: u64,
+    /// When the key or a part of it was due next; 0 if never.
+    old_deadline: u64,
     undo: Vec<Undo>,
     delta: Vec<u8>,
     records: Records,
@@ -309,9 +314,11 @@ impl<'a> Work<'a> {
             .transpose()
     }
 
-    /// The hash at `key`.
-    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<&Hash>> {
-        self.read(key)
+    /// The hash at `key`, without overdue fields; `None` if it has no others.
+    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<Live<'_>>> {
+        let now = self.now;
+        let hash = self.read::<Hash>(key)?.map(|hash| hash.live(now));
+        Ok(hash.filter(|hash| hash.len() > 0))
     }
 
     /// The sorted set at `key`.
@@ -369,7 +376,7 @@ impl<'a> Work<'a> {
             shard.stats.misses += 1;
             return Ok(None);
         };
-        let Object::Cold { kind, len } = entry.slot.object else {
+        let Object::Cold { kind, len, .. } = entry.slot.object else {
             if self.touches {
                 entry.slot.warm();
             }

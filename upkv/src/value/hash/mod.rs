@@ -2,10 +2,18 @@
 //!
 //! Small form: field and value strings laid end to end in insertion order, searched linearly; at most
 //! [`PACKED_ITEMS_MAX`] fields of at most [`PACKED_BYTES_MAX`] bytes. A hash that outgrew it never
-//! goes back, as in Redis. Tested here and against a model in `tests/model.rs`.
+//! goes back, as in Redis. Fields may have deadlines: [`live`] is what readers see, and what is overdue
+//! stays in here until somebody removes it.
+
+mod codec;
+mod deadlines;
+mod live;
 
 use std::sync::Arc;
 
+use self::deadlines::Deadlines;
+pub(crate) use self::live::Live;
+use super::PartDeadlines;
 use super::packed::{self, Walk};
 use crate::keyspace::table::{Hashers, Keyed, Table};
 
@@ -14,9 +22,6 @@ pub(crate) const PACKED_ITEMS_MAX: usize = 512;
 /// Longest field or value a packed hash holds, in bytes.
 pub(crate) const PACKED_BYTES_MAX: usize = 64;
 
-const OP_SET: u8 = 1;
-const OP_REMOVE: u8 = 2;
-
 /// Fields and values of one key.
 #[derive(Debug)]
 pub(crate) struct Hash {
@@ -24,6 +29,8 @@ pub(crate) struct Hash {
     form: Form,
     /// Bytes of all fields and values.
     data_bytes: usize,
+    /// Present while a field has a deadline.
+    deadlines: Option<Box<Deadlines>>,
 }
 
 #[derive(Debug)]
@@ -61,7 +68,17 @@ impl Keyed for Field {
 #[derive(Debug)]
 pub(crate) struct Undo {
     field: Box<[u8]>,
-    value: Option<Box<[u8]>>,
+    value: Before,
+    deadline: u64,
+}
+
+/// The value of a field before a change.
+#[derive(Debug)]
+enum Before {
+    /// As it is: only the deadline was changed.
+    Same,
+    Absent,
+    Value(Box<[u8]>),
 }
 
 impl Hash {
@@ -73,6 +90,7 @@ impl Hash {
                 count: 0,
             },
             data_bytes: 0,
+            deadlines: None,
         }
     }
 
@@ -96,6 +114,7 @@ impl Hash {
                 // A slot is about two thirds used; allocations round up to 16 bytes.
                 Form::Table(table) => self.data_bytes + table.len() * (24 * 3 / 2 + 16),
             }
+            + self.deadlines.as_ref().map_or(0, |all| all.memory())
     }
 
     pub(crate) fn get(&self, field: &[u8]) -> Option<&[u8]> {
@@ -108,8 +127,16 @@ impl Hash {
         }
     }
 
-    /// Sets a field; what takes it back, whose `existed` tells whether the field was there.
+    /// Sets a field, which loses its deadline; what takes it back, whose `existed` tells whether the field
+    /// was there.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8]) -> Undo {
+        let mut undo = self.set_kept(field, value);
+        undo.deadline = self.change_deadline(field, 0);
+        undo
+    }
+
+    /// As [`Hash::set`]; the field's deadline stays.
+    pub(crate) fn set_kept(&mut self, field: &[u8], value: &[u8]) -> Undo {
         if field.len() > PACKED_BYTES_MAX || value.len() > PACKED_BYTES_MAX {
             self.unpack();
         }
@@ -143,7 +170,8 @@ impl Hash {
         }
         Undo {
             field: field.into(),
-            value: old,
+            value: old.map_or(Before::Absent, Before::Value),
+            deadline: self.deadline(field),
         }
     }
 
@@ -162,20 +190,62 @@ impl Hash {
         self.data_bytes -= field.len() + old.len();
         Some(Undo {
             field: field.into(),
-            value: Some(old),
+            value: Before::Value(old),
+            deadline: self.change_deadline(field, 0),
         })
     }
 
     /// Takes one change back.
     pub(crate) fn undo(&mut self, undo: &Undo) {
         match &undo.value {
-            Some(value) => {
-                self.set(&undo.field, value);
-            }
-            None => {
-                self.remove(&undo.field);
-            }
+            Before::Same => {}
+            Before::Value(value) => drop(self.set_kept(&undo.field, value)),
+            Before::Absent => drop(self.remove(&undo.field)),
         }
+        self.change_deadline(&undo.field, undo.deadline);
+    }
+
+    // --- deadlines
+
+    /// The deadline of a field in ms since the Unix epoch; 0 without one.
+    pub(crate) fn deadline(&self, field: &[u8]) -> u64 {
+        self.deadlines.as_ref().map_or(0, |all| all.get(field))
+    }
+
+    /// Sets (or with 0 clears) the deadline of a field; what takes it back, if that changed anything.
+    pub(crate) fn set_deadline(&mut self, field: &[u8], at: u64) -> Option<Undo> {
+        if self.deadline(field) == at || self.get(field).is_none() {
+            return None;
+        }
+        Some(Undo {
+            field: field.into(),
+            value: Before::Same,
+            deadline: self.change_deadline(field, at),
+        })
+    }
+
+    /// When the first field is due, and when none is left.
+    pub(crate) fn part_deadlines(&self) -> PartDeadlines {
+        let all = self.deadlines.as_ref();
+        all.map_or(PartDeadlines::default(), |all| all.summary(self.len()))
+    }
+
+    /// Fields that are overdue, those due longest first.
+    pub(crate) fn due(&self, now: u64) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.deadlines.iter().flat_map(move |all| all.due(now))
+    }
+
+    /// Sets the deadline of a field that is there, or clears that of any; the one before.
+    fn change_deadline(&mut self, field: &[u8], at: u64) -> u64 {
+        if self.deadlines.is_none() && at == 0 {
+            return 0;
+        }
+        let all = self.deadlines.get_or_insert_default();
+        let before = all.set(field, at);
+        if all.is_empty() {
+            self.deadlines = None;
+        }
+        before
     }
 
     /// Fields and values; insertion order while packed, no particular order afterwards.
@@ -222,69 +292,6 @@ impl Hash {
         }
     }
 
-    /// Appends the whole value: form (1: the large one), field count, then fields and values.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(!self.is_packed()));
-        packed::put_len(out, self.len());
-        match &self.form {
-            Form::Packed { bytes, .. } => out.extend_from_slice(bytes),
-            Form::Table(_) => self.iter().for_each(|(field, value)| {
-                packed::put(out, field);
-                packed::put(out, value);
-            }),
-        }
-    }
-
-    /// Rebuilds a value from [`Hash::encode`]'s bytes; `None` when they are malformed.
-    pub(crate) fn decode(hashers: Arc<Hashers>, bytes: &[u8]) -> Option<Self> {
-        let mut walk = Walk::new(bytes);
-        let large = match walk.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
-        let count = walk.len()?;
-        let mut hash = Self::new(hashers);
-        if large {
-            hash.unpack();
-        }
-        for _ in 0..count {
-            hash.set(walk.bytes()?, walk.bytes()?);
-        }
-        let same_form = hash.is_packed() != large;
-        (walk.is_done() && hash.len() == count && same_form).then_some(hash)
-    }
-
-    /// Appends the delta record of a set field.
-    pub(crate) fn log_set(out: &mut Vec<u8>, field: &[u8], value: &[u8]) {
-        out.push(OP_SET);
-        packed::put(out, field);
-        packed::put(out, value);
-    }
-
-    /// Appends the delta record of a removed field.
-    pub(crate) fn log_remove(out: &mut Vec<u8>, field: &[u8]) {
-        out.push(OP_REMOVE);
-        packed::put(out, field);
-    }
-
-    /// Replays delta records; `None` when they are malformed.
-    pub(crate) fn replay(&mut self, bytes: &[u8]) -> Option<()> {
-        let mut walk = Walk::new(bytes);
-        while !walk.is_done() {
-            match walk.u8()? {
-                OP_SET => {
-                    self.set(walk.bytes()?, walk.bytes()?);
-                }
-                OP_REMOVE => {
-                    self.remove(walk.bytes()?);
-                }
-                _ => return None,
-            }
-        }
-        Some(())
-    }
-
     fn unpack(&mut self) {
         if let Form::Packed { bytes, .. } = &mut self.form {
             let bytes = std::mem::take(bytes);
@@ -301,7 +308,7 @@ impl Hash {
 impl Undo {
     /// Whether the field existed before the change.
     pub(crate) fn existed(&self) -> bool {
-        self.value.is_some()
+        !matches!(self.value, Before::Absent)
     }
 }
 
@@ -324,98 +331,4 @@ fn find_packed(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn empty() -> Hash {
-        Hash::new(Arc::new(Hashers::for_tests()))
-    }
-
-    fn content(hash: &Hash) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()
-    }
-
-    #[test]
-    fn follows_a_map_through_both_forms_and_back_from_bytes() {
-        for (fields, width) in [(40_u32, 10), (700, 10), (40, 90)] {
-            let mut hash = empty();
-            let mut model = BTreeMap::new();
-            let mut state = 1_u32;
-            for _ in 0..4_000 {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let field = format!("f{}", (state >> 10) % fields).into_bytes();
-                if (state >> 5).is_multiple_of(4) {
-                    assert_eq!(
-                        hash.remove(&field).is_some(),
-                        model.remove(&field).is_some()
-                    );
-                } else {
-                    let value = vec![b'v'; (state >> 20) as usize % width];
-                    let undo = hash.set(&field, &value);
-                    assert_eq!(undo.existed(), model.insert(field, value).is_some());
-                }
-            }
-            assert_eq!(content(&hash), model);
-            let data: usize = model.iter().map(|(f, v)| f.len() + v.len()).sum();
-            assert_eq!(hash.data_bytes, data);
-            let mut bytes = Vec::new();
-            hash.encode(&mut bytes);
-            let back = Hash::decode(Arc::clone(&hash.hashers), &bytes).expect("own bytes decode");
-            assert_eq!(content(&back), model);
-            for cut in 0..bytes.len().min(300) {
-                assert!(Hash::decode(Arc::clone(&hash.hashers), &bytes[..cut]).is_none());
-            }
-        }
-    }
-
-    #[test]
-    fn changes_are_taken_back_in_reverse() {
-        let mut hash = empty();
-        hash.set(b"a", b"1");
-        let before = content(&hash);
-        let mut undos = vec![hash.set(b"a", b"2"), hash.set(b"b", b"3")];
-        undos.extend(hash.remove(b"a"));
-        for undo in undos.iter().rev() {
-            hash.undo(undo);
-        }
-        assert_eq!(content(&hash), before);
-    }
-
-    #[test]
-    fn deltas_replay() {
-        let mut hash = empty();
-        hash.set(b"a", b"1");
-        let mut delta = Vec::new();
-        Hash::log_set(&mut delta, b"b", b"2");
-        Hash::log_remove(&mut delta, b"a");
-        assert_eq!(hash.replay(&delta), Some(()));
-        assert_eq!(
-            content(&hash),
-            BTreeMap::from([(b"b".to_vec(), b"2".to_vec())])
-        );
-        assert_eq!(hash.replay(&[9]), None);
-        assert_eq!(hash.replay(&[OP_SET, 200]), None);
-    }
-
-    #[test]
-    fn scans_whole_when_packed_and_in_steps_afterwards() {
-        let mut hash = empty();
-        for n in 0..5_000 {
-            hash.set(format!("field:{n}").as_bytes(), b"x");
-        }
-        assert!(!hash.is_packed());
-        let mut seen = std::collections::BTreeSet::new();
-        let mut from = Some(0);
-        let mut steps = 0;
-        while let Some(at) = from {
-            from = hash.scan(at, 100, |field, _| {
-                seen.insert(field.to_vec());
-            });
-            steps += 1;
-        }
-        assert_eq!(seen.len(), 5_000);
-        assert!(steps > 20);
-    }
-}
+mod tests;
