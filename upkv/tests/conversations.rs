@@ -194,17 +194,19 @@ fn replay(text: &str, mut theirs: Option<Redis>) -> String {
         let (ours_only, rest) = rest
             .strip_prefix('!')
             .map_or((false, rest), |rest| (true, rest));
-        let bytes = |id_of: &mut dyn FnMut(&str) -> u64| match rest.strip_prefix("> ") {
-            Some(raw) => split(&format!("\"{raw}\"")).concat(),
-            None => {
-                let word = |word: Vec<u8>| match word.strip_prefix(b"$") {
-                    Some(name) => id_of(&String::from_utf8_lossy(name))
-                        .to_string()
-                        .into_bytes(),
-                    None => word,
-                };
-                request(&split(rest).into_iter().map(word).collect::<Vec<_>>())
+        let bytes = |id_of: &mut dyn FnMut(&str) -> u64| {
+            if let Some(raw) = rest.strip_prefix("> ") {
+                return split(&format!("\"{raw}\"")).concat();
             }
+            let word = |word: Vec<u8>| {
+                if let Some(name) = word.strip_prefix(b"$") {
+                    let id = id_of(&String::from_utf8_lossy(name));
+                    id.to_string().into_bytes()
+                } else {
+                    word
+                }
+            };
+            request(&split(rest).into_iter().map(word).collect::<Vec<_>>())
         };
         ours.connect(name);
         let sent = bytes(&mut |name| ours.connect(name));

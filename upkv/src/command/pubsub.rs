@@ -137,10 +137,6 @@ pub(super) fn ping(args: &Args<'_>) -> Result<Reply> {
 
 macro_rules! subscriptions {
     ($($name:ident $verb:ident $of:ident;)*) => {$(
-        #[expect(
-            clippy::unnecessary_wraps,
-            reason = "every row of the table has this signature"
-        )]
         fn $name(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
             Ok(session.$verb(Of::$of, stringify!($name), &args[1..]))
         }

@@ -80,6 +80,10 @@ pub(crate) enum Replies {
 
 /// Which reads are tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command"
+)]
 pub(super) struct TrackingMode {
     pub(super) on: bool,
     /// All keys with some prefixes, read or not.

@@ -31,6 +31,10 @@ pub(super) fn redirect_of(tracker: &Tracker) -> i64 {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command"
+)]
 struct Wanted {
     redirect: Option<Arc<Inbox>>,
     broadcast: bool,

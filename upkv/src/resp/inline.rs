@@ -107,11 +107,11 @@ mod tests {
             let words = split(line.as_bytes()).expect("balanced");
             let words: Vec<&str> = words
                 .iter()
-                .map(|word| std::str::from_utf8(word).unwrap())
+                .map(|word| std::str::from_utf8(word).expect("text"))
                 .collect();
             assert_eq!(words, expected, "{line}");
         }
-        for line in [r#""a"#, r#"'a"#, r#""a"b"#, r#"'a'b"#, r#""\"#, r#"x ""a"#] {
+        for line in [r#""a"#, r"'a", r#""a"b"#, r"'a'b", r#""\"#, r#"x ""a"#] {
             assert_eq!(split(line.as_bytes()), None, "{line}");
         }
     }

@@ -82,7 +82,7 @@ impl Channels {
     }
 
     /// Delivers a message to the subscribers of its channel, then to those of patterns; the number of deliveries.
-    pub(crate) fn publish(&self, message: Message, wakes: &mut Wakes) -> usize {
+    pub(crate) fn publish(&self, message: &Message, wakes: &mut Wakes) -> usize {
         // Acquire pairs with the Release above: who subscribed before this call is seen.
         if self.names.load(Ordering::Acquire) == 0 {
             return 0;
@@ -142,8 +142,8 @@ impl Channels {
     pub(crate) fn list(&self, of: Of, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let registry = self.registry.read();
         let names = registry.names(of).keys();
-        let wanted = |name: &&Box<[u8]>| pattern.is_none_or(|pattern| glob::matches(pattern, name));
-        names.filter(wanted).cloned().collect()
+        let wanted = |name: &[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name));
+        names.filter(|name| wanted(name)).cloned().collect()
     }
 
     /// Number of subscribers of a name.
@@ -190,7 +190,7 @@ mod tests {
         let channels = Channels::default();
         let one = inbox(1);
         assert_eq!(
-            channels.publish(message("news.a", "x"), &mut Wakes::default()),
+            channels.publish(&message("news.a", "x"), &mut Wakes::default()),
             0
         );
         channels.subscribe(Of::Channel, b"news.a", &one);
@@ -198,7 +198,7 @@ mod tests {
         channels.subscribe(Of::Shard, b"news.a", &one);
         assert_eq!(channels.receivers(b"news.a", false), 2);
         assert_eq!(
-            channels.publish(message("news.a", "x"), &mut Wakes::default()),
+            channels.publish(&message("news.a", "x"), &mut Wakes::default()),
             2
         );
         let kinds: Vec<bool> = std::iter::from_fn(|| one.take())
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(kinds, [false, true]);
         channels.unsubscribe(Of::Channel, b"news.a", &one);
         assert_eq!(
-            channels.publish(message("news.a", "x"), &mut Wakes::default()),
+            channels.publish(&message("news.a", "x"), &mut Wakes::default()),
             1
         );
         assert!(channels.list(Of::Channel, None).is_empty());

@@ -102,7 +102,7 @@ impl Events {
                 payload: Value::copy(payload),
                 sharded: false,
             };
-            channels.publish(message, wakes);
+            channels.publish(&message, wakes);
         };
         if flags & KEYSPACE != 0 {
             let mut channel = format!("__keyspace@{db}__:").into_bytes();

@@ -131,7 +131,7 @@ impl Server {
                     payload,
                     sharded,
                 };
-                self.channels.publish(message, wakes);
+                self.channels.publish(&message, wakes);
             }
         }
     }

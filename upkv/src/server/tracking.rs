@@ -156,13 +156,13 @@ impl Tracking {
             if tracker.no_loop && *id == by {
                 continue;
             }
-            let under = |prefix: &Box<[u8]>| {
+            let under = |prefix: &[u8]| {
                 let wanted = keys.iter().filter(|key| key.starts_with(prefix));
                 let wanted: BTreeSet<&Box<[u8]>> = wanted.collect();
                 wanted.into_iter().map(|key| Value::copy(key)).collect()
             };
             // One message a prefix, since each was asked for on its own.
-            let told: Vec<Vec<Value>> = prefixes.iter().map(under).collect();
+            let told: Vec<Vec<Value>> = prefixes.iter().map(|prefix| under(prefix)).collect();
             for keys in told.into_iter().filter(|keys| !keys.is_empty()) {
                 tracker.send(Some(keys), wakes);
             }

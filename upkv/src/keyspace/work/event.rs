@@ -124,6 +124,10 @@ impl Work<'_> {
 
     /// Ends a blocking command that found nothing. Where the caller can wait, the command is run again, from its
     /// arguments, when one of the keys is ready; else `empty` is the answer.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "a handler ends with it, as with everything else that runs on a work"
+    )]
     pub(crate) fn wait_for(&mut self, wait: Wait) -> Result<Reply> {
         let reply = wait.empty.clone();
         if self.waiting.allowed {
