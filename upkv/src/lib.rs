@@ -24,6 +24,9 @@
 //! # Ok::<(), upkv::Error>(())
 //! ```
 //!
+//! A server needs sockets and a [`Connection`] for each; see there. [`Db::subscribe`] and [`Db::command_async`] are the
+//! doors to channels and to waiting without a thread.
+//!
 //! # Features
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.

@@ -3,12 +3,16 @@
 mod common;
 
 use std::future::Future;
+use std::io::{BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use common::Resp;
 use upkv::{Connection, Db, ManualClock, Message, Reply, Session, Store, Timestamp};
 
 fn database() -> (Db, ManualClock) {
@@ -466,4 +470,64 @@ fn a_redirection_to_a_client_that_is_gone_is_told() {
         panic!("not a map");
     };
     assert!(matches!(&info[0].1, Reply::Set(flags) if flags.len() == 2));
+}
+
+/// All the code that a server needs beside the crate.
+fn serve(mut socket: UnixStream, db: &Db) {
+    let mut connection = Connection::new(db.session());
+    let output = connection.output();
+    let mut writer = socket.try_clone().expect("a second handle");
+    let sending = std::thread::spawn(move || {
+        while let Some(bytes) = output.wait() {
+            if writer.write_all(&bytes).is_err() {
+                output.disconnect();
+            }
+        }
+        writer.shutdown(Shutdown::Both).ok();
+    });
+    let mut bytes = [0; 4_096];
+    while let Ok(count @ 1..) = socket.read(&mut bytes) {
+        if !connection.feed(&bytes[..count]) {
+            break;
+        }
+    }
+    drop(connection);
+    sending.join().expect("no panic");
+}
+
+#[test]
+fn a_server_is_a_loop_around_sockets() {
+    let (db, _) = database();
+    let connect = || {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let db = db.clone();
+        let serving = std::thread::spawn(move || serve(theirs, &db));
+        (BufReader::new(ours), serving)
+    };
+    let ask = |socket: &mut BufReader<UnixStream>, line: &str| {
+        socket.get_mut().write_all(line.as_bytes()).expect("sent");
+        Resp::read(socket).show()
+    };
+    let (mut one, first) = connect();
+    let (mut two, second) = connect();
+    assert_eq!(ask(&mut one, "SET greeting 'hello world'\r\n"), "OK");
+    assert_eq!(ask(&mut two, "GET greeting\r\n"), "\"hello world\"");
+    assert_eq!(
+        ask(&mut two, "SUBSCRIBE news\r\n"),
+        "[\"subscribe\" \"news\" (int) 1]"
+    );
+    assert_eq!(ask(&mut one, "PUBLISH news x\r\n"), "(int) 1");
+    assert_eq!(Resp::read(&mut two).show(), "[\"message\" \"news\" \"x\"]");
+    let pipeline = "INCR n\r\n".repeat(1_000);
+    one.get_mut().write_all(pipeline.as_bytes()).expect("sent");
+    for n in 1..=1_000 {
+        assert_eq!(Resp::read(&mut one), Resp::Int(n));
+    }
+    assert_eq!(ask(&mut one, "QUIT\r\n"), "OK");
+    assert_eq!(one.read(&mut [0]).expect("the end"), 0, "the server closes");
+    first.join().expect("no panic");
+    drop(two);
+    second.join().expect("no panic");
+    assert_eq!(db.stats().clients, 0);
+    assert_eq!(db.publish("news", "x").expect("published"), 0);
 }

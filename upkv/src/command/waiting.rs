@@ -14,7 +14,9 @@ use crate::server::waiter::Parked;
 
 impl Db {
     /// As [`Db::command`] for tasks: the future waits where a blocking command blocks. It needs no runtime. Dropped while
-    /// it waits, it waits no longer, and takes nothing.
+    /// it waits, it waits no longer, and takes nothing;
+    /// dropped after it was served and before it was polled again, it loses what it took, as a client does whose
+    /// connection breaks at that moment.
     ///
     /// Deadlines of futures are timers of the store: they come due on its maintenance thread, or in
     /// [`crate::Store::maintain`] where it has none.

@@ -131,8 +131,9 @@ impl Engine {
         waiter.end(Outcome::Gone);
         self.server.blocked.count.fetch_sub(1, Ordering::Relaxed);
         // The queue may have moved with its database; a swap moves queues under all locks of both.
-        let done = self.run(waiter.caller.db, None, Keys::Open, |work| {
-            for key in &waiter.keys {
+        let keys: Vec<&[u8]> = waiter.keys.iter().map(|key| &**key).collect();
+        let done = self.run(waiter.caller.db, None, Keys::Many(&keys), |work| {
+            for key in keys.iter().copied() {
                 let index = work.shard_of(self.hashers.placement(key));
                 let queues = &mut work.shard(index)?.waiting;
                 if let Some(queue) = queues.get_mut(key) {
