@@ -8,7 +8,7 @@ use crate::builder::Builder;
 use crate::command;
 use crate::command::{Reply, Session};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{DATABASES, Engine, Keys};
+use crate::keyspace::engine::{Caller, DATABASES, Engine, Keys};
 use crate::keyspace::work::Work;
 use crate::ops;
 use crate::ops::keys::ExpireIf;
@@ -614,7 +614,7 @@ impl Db {
     pub fn command<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
         let owned: Vec<A> = args.into_iter().collect();
         let args: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        command::execute(&self.engine, self.index, self.level, &args)
+        command::execute(self, &args)
     }
 
     /// A sequence of commands with MULTI, EXEC and WATCH.
@@ -709,6 +709,15 @@ impl Db {
     /// Whether this database is mounted on `store`.
     pub fn belongs_to(&self, store: &Store) -> bool {
         std::sync::Arc::ptr_eq(&self.store.inner, &store.inner)
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            db: self.index,
+            level: self.level,
+            client: 0,
+            touches: true,
+        }
     }
 
     fn run<R>(&self, key: &[u8], body: impl FnMut(&mut Work<'_>) -> Result<R>) -> Result<R> {

@@ -24,6 +24,9 @@
 //! # Ok::<(), upkv::Error>(())
 //! ```
 //!
+//! A server needs sockets and a [`Connection`] for each; see there. [`Db::subscribe`] and [`Db::command_async`] are the
+//! doors to channels and to waiting without a thread.
+//!
 //! # Features
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
@@ -63,7 +66,13 @@ mod options;
 #[cfg(feature = "engine")]
 mod persist;
 #[cfg(feature = "engine")]
+mod resp;
+#[cfg(feature = "engine")]
+mod server;
+#[cfg(feature = "engine")]
 mod stats;
+#[cfg(feature = "engine")]
+mod subscription;
 #[cfg(feature = "engine")]
 mod transaction;
 #[cfg(feature = "engine")]
@@ -74,11 +83,14 @@ mod view;
 #[cfg(feature = "engine")]
 pub use crate::{
     builder::Builder,
-    command::{CommandInfo, Reply, Session, commands},
+    command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},
     error::{Error, Result},
     options::{DbOptions, Eviction, SetOptions},
+    resp::{Connection, FeedFuture, NextOutput, Output},
+    server::inbox::Message,
     stats::Stats,
+    subscription::{NextMessage, Subscription},
     transaction::Transaction,
     value::{Kind, owned::Value},
     view::{Fields, Hash, Keys, Members, Scored, Sort, Target, Zset},

@@ -40,6 +40,16 @@ pub struct Stats {
     pub expired: u64,
     /// Hash fields removed because they were overdue, without those that went with their key.
     pub expired_fields: u64,
+    /// Sessions that are open.
+    pub clients: u64,
+    /// Sessions that were opened.
+    pub clients_accepted: u64,
+    /// Callers that wait in a blocking command.
+    pub blocked_callers: u64,
+    /// Sessions that are told which keys to forget.
+    pub tracking_clients: u64,
+    /// Keys that such sessions have read.
+    pub tracked_keys: u64,
 }
 
 /// The counters that one shard keeps under its own lock.

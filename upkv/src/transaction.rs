@@ -10,7 +10,7 @@ use std::fmt;
 use crate::command::{self, Reply};
 use crate::db::{Db, plain};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{Engine, Keys};
+use crate::keyspace::engine::{Engine, Keys, Ran};
 use crate::keyspace::work::{Pending, Work};
 use crate::ops;
 use crate::ops::keys::ExpireIf;
@@ -74,8 +74,14 @@ pub(crate) fn run<T, E: From<Error>>(
         }
         let value = outcome?;
         let commit = work.commit(Some(&mut others)).map_err(E::from)?;
+        let told = work.tell();
         drop(work);
-        engine.finish(commit.as_ref(), db.level)?;
+        let ran = Ran {
+            value,
+            commit,
+            told,
+        };
+        let value = engine.finish(ran, db.level)?;
         others.committed();
         return Ok(value);
     }
@@ -223,7 +229,7 @@ impl Transaction<'_> {
 
     fn grow<R>(&self, body: impl FnOnce(&mut Work<'_>) -> Result<R>) -> Result<R> {
         let mut work = self.work.borrow_mut();
-        work.engine.check_room_inside()?;
+        work.engine.check_growth_inside()?;
         body(&mut work)
     }
 }
@@ -239,7 +245,7 @@ impl Target for Transaction<'_> {
     ) -> Result<R> {
         let mut work = self.work.borrow_mut();
         if grows {
-            work.engine.check_room_inside()?;
+            work.engine.check_growth_inside()?;
         }
         body(&mut work)
     }

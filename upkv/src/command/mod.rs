@@ -3,78 +3,78 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod args;
+mod client;
+mod connection;
 mod field_ttl;
 mod hash;
 mod keys;
+mod multi;
 mod object;
+mod pubsub;
 mod reply;
-mod row;
+pub(crate) mod row;
 mod server;
 mod session;
 mod sort;
 mod string;
 mod table;
+mod tracking;
 mod wait;
+mod waiting;
 mod zset;
 
 pub use reply::Reply;
-pub use session::Session;
+pub use session::{CommandFuture, Session};
 pub use table::{CommandInfo, commands};
+pub use waiting::ReplyFuture;
 
-pub(crate) use row::Command;
+pub(crate) use row::{Command, GROW};
+pub(crate) use session::{Replies, Step};
+pub(crate) use waiting::execute;
 
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{Engine, Keys};
+use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
-use crate::storage::Durability;
 
-/// Runs one command on its own.
-pub(crate) fn execute(
-    engine: &Engine,
-    db: u8,
-    level: Option<Durability>,
-    args: &[&[u8]],
-) -> Result<Reply> {
-    let command = Command::find(args)?;
+/// Runs a command that does not wait.
+fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
-    if command.has(row::GROW) {
-        engine.check_room()?;
-    }
-    let run = |work: &mut Work<'_>| {
-        work.reads = command.has(row::READ);
-        handler(work, args)
-    };
-    if let row::At::Range {
+    engine.check_room_for(command)?;
+    let found;
+    let keys = if let row::At::Range {
         first: 1, last: 1, ..
     } = command.at
     {
         // The commonest form needs no list.
-        return engine.run(db, level, Keys::One(args[1]), run);
-    }
-    let found = command.keys(args);
-    let keys = match &found[..] {
-        _ if command.has(row::EVERY) => Keys::Every,
-        _ if command.has(row::ALL) => Keys::All,
-        [] => Keys::Open,
-        [key] => Keys::One(key),
-        keys => Keys::Many(keys),
+        Keys::One(args[1])
+    } else {
+        found = command.keys(args);
+        match &found[..] {
+            _ if command.has(row::EVERY) => Keys::Every,
+            _ if command.has(row::ALL) => Keys::All,
+            [] => Keys::Open,
+            [key] => Keys::One(key),
+            keys => Keys::Many(keys),
+        }
     };
-    engine.run(db, level, keys, run)
+    let ran = engine.run_as(caller, keys, |work| {
+        work.reads = command.has(row::READ);
+        handler(work, args)
+    })?;
+    engine.finish(ran, caller.level)
 }
 
 /// Runs one command inside a larger work.
 pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     let command = Command::find(args)?;
     let handler = data_handler(command)?;
-    if command.has(row::GROW) {
-        work.engine.check_room_inside()?;
-    }
+    work.engine.check_room_inside(command)?;
     work.reads = command.has(row::READ);
     handler(work, args)
 }
 
 /// What runs the command on data; the rest needs a session.
-fn data_handler(command: &Command) -> Result<row::DataHandler> {
+pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
     match command.handler {
         row::Handler::Data(handler) => Ok(handler),
         row::Handler::Session(_) => {

@@ -8,20 +8,27 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, object, server, session, sort, string, wait, zset};
+use super::{
+    client, connection, field_ttl, hash, keys, multi, object, pubsub, server, sort, string,
+    tracking, wait, zset,
+};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    client::ROWS,
+    connection::ROWS,
     field_ttl::ROWS,
     hash::ROWS,
     keys::ROWS,
+    multi::ROWS,
     object::MEMORY_ROWS,
     object::ROWS,
+    pubsub::ROWS,
     server::ROWS,
-    session::ROWS,
     sort::ROWS,
     string::ROWS,
+    tracking::ROWS,
     wait::ROWS,
     zset::ROWS,
 ];

@@ -11,11 +11,13 @@ use super::entry::Slot;
 use super::evict::Evictor;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
-use super::work::event::Class;
+use super::work::event::{Class, Told};
 use super::work::{Expired, Pending, Work};
+use crate::command::{self, Command};
 use crate::error::Result;
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
+use crate::server::Server;
 use crate::stats::Stats;
 use crate::storage::{self, Commit, Durability, Mount, Timestamp};
 
@@ -50,6 +52,8 @@ pub(crate) struct Engine {
     /// No sweep below this total: a whole pass found nothing to drop.
     pub(crate) sweep_above: AtomicI64,
     pub(crate) cold_reads: AtomicU64,
+    /// What all sessions share.
+    pub(crate) server: Server,
 }
 
 impl std::fmt::Debug for Engine {
@@ -71,6 +75,24 @@ pub(crate) enum Keys<'k> {
     All,
     /// All shards of all databases.
     Every,
+}
+
+/// On whose behalf a work runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) db: u8,
+    pub(crate) level: Option<Durability>,
+    /// Number of the client; 0 without one.
+    pub(crate) client: u64,
+    /// Whether what it reads counts as used.
+    pub(crate) touches: bool,
+}
+
+/// A work that went through, before anybody waits for its commit.
+pub(crate) struct Ran<R> {
+    pub(crate) value: R,
+    pub(crate) commit: Option<Commit>,
+    pub(crate) told: Told,
 }
 
 impl Engine {
@@ -100,6 +122,7 @@ impl Engine {
             hand: AtomicUsize::new(0),
             sweep_above: AtomicI64::new(0),
             cold_reads: AtomicU64::new(0),
+            server: Server::default(),
         };
         engine.set_report_step();
         engine
@@ -182,19 +205,34 @@ impl Engine {
         db: u8,
         level: Option<Durability>,
         keys: Keys<'_>,
-        mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
+        body: impl FnMut(&mut Work<'_>) -> Result<R>,
     ) -> Result<R> {
+        let caller = Caller {
+            db,
+            level,
+            client: 0,
+            touches: true,
+        };
+        let ran = self.run_as(caller, keys, body)?;
+        self.finish(ran, level)
+    }
+
+    /// Runs `body` with its keys locked until it went through without a restart, and commits.
+    pub(crate) fn run_as<R>(
+        &self,
+        caller: Caller,
+        keys: Keys<'_>,
+        mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
+    ) -> Result<Ran<R>> {
         let mut loaded = Vec::new();
         let mut all = false;
         for attempt in 0.. {
-            let mut work = Work::new(
-                self,
-                db,
-                std::mem::take(&mut loaded),
-                attempt >= RESTARTS_MAX,
-            );
-            Self::lock(&mut work, if all { Keys::Every } else { keys })?;
-            let outcome = body(&mut work);
+            let impatient = attempt >= RESTARTS_MAX;
+            let mut work = Work::new(self, caller.db, std::mem::take(&mut loaded), impatient);
+            work.client = caller.client;
+            work.touches = caller.touches;
+            let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
+            let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
                 drop(work);
                 all |= matches!(pending, Pending::Locks);
@@ -203,9 +241,13 @@ impl Engine {
             }
             let value = outcome?;
             let commit = work.commit(None)?;
+            let told = work.tell();
             drop(work);
-            self.finish(commit.as_ref(), level)?;
-            return Ok(value);
+            return Ok(Ran {
+                value,
+                commit,
+                told,
+            });
         }
         unreachable!("the loop ends by returning")
     }
@@ -220,18 +262,32 @@ impl Engine {
         }
     }
 
-    /// What follows a commit once no lock is held.
-    pub(crate) fn finish(&self, commit: Option<&Commit>, level: Option<Durability>) -> Result<()> {
+    /// What follows a commit once no lock is held: others hear of it, and it becomes as durable as asked.
+    pub(crate) fn finish<R>(&self, ran: Ran<R>, level: Option<Durability>) -> Result<R> {
+        let Told { wakes, ready } = ran.told;
+        drop(wakes);
+        if !ready.is_empty() {
+            self.serve(ready);
+        }
         self.relieve();
-        if let Some(commit) = commit {
+        if let Some(commit) = &ran.commit {
             self.mount.settle(commit, level)?;
         }
-        Ok(())
+        Ok(ran.value)
     }
 
     /// Whether anybody wants to hear of such events.
-    pub(crate) fn notifies(&self, _class: Class) -> bool {
-        false
+    pub(crate) fn notifies(&self, class: Class) -> bool {
+        self.server.events.wants(class)
+    }
+
+    /// Refuses a command that may grow the data when memory is used up.
+    pub(crate) fn check_room_for(&self, command: &Command) -> Result<()> {
+        if command.has(command::GROW) {
+            self.check_room()
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes that a key was used; the state of its access counter before.
@@ -340,6 +396,12 @@ impl Engine {
         }
         stats.cold_reads = self.cold_reads.load(Ordering::Relaxed);
         stats.log_bytes = self.mount.live_bytes();
+        let server = &self.server;
+        stats.clients = server.clients.len() as u64;
+        stats.clients_accepted = server.clients.accepted();
+        stats.blocked_callers = server.blocked.count() as u64;
+        stats.tracking_clients = server.tracking.clients() as u64;
+        stats.tracked_keys = server.tracking.keys() as u64;
         stats
     }
 

@@ -77,6 +77,11 @@ impl Slot {
         before
     }
 
+    /// Accesses counted so far, without one more.
+    pub(crate) fn heat(&self) -> u8 {
+        self.heat
+    }
+
     /// A value that replaces another is as much in use as that one was.
     pub(crate) fn inherit_heat(&mut self, before: &Self) {
         self.heat = before.heat;

@@ -14,6 +14,7 @@ use super::engine::{Engine, Keys};
 use super::entry::{Entry, Slot};
 use super::shard::Shard;
 use super::work::event::Class;
+use crate::command::{Command, GROW};
 use crate::error::{Error, Result};
 use crate::options::{DbOptions, Eviction};
 use crate::storage::Durability;
@@ -140,9 +141,18 @@ impl Engine {
         Ok(())
     }
 
-    /// As [`Engine::check_room`] inside a work, which holds locks and so cannot evict: what it adds is made up
-    /// for by the next writer.
-    pub(crate) fn check_room_inside(&self) -> Result<()> {
+    /// As [`Engine::check_room_for`] inside a work, which holds locks and so cannot evict: what it adds is made
+    /// up for by the next writer.
+    pub(crate) fn check_room_inside(&self, command: &Command) -> Result<()> {
+        if command.has(GROW) {
+            self.check_growth_inside()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As [`Engine::check_room_inside`] where no command is involved.
+    pub(crate) fn check_growth_inside(&self) -> Result<()> {
         if self.is_over_max() && self.evictor.policy() == Eviction::NoEviction {
             return Err(Error::OutOfMemory);
         }

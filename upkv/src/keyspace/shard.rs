@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Slot};
 use super::expiry::Expiry;
 use super::table::{Hashers, Probe, Table};
+use crate::server::blocked::Queues;
 use crate::stats::ShardStats;
 use crate::storage::{TimerId, Timestamp};
 
@@ -19,6 +20,8 @@ pub(crate) struct Shard {
     /// The armed timer of this shard and when it fires.
     pub(crate) timer: Option<(Timestamp, TimerId)>,
     pub(crate) watched: HashMap<Box<[u8]>, Watched, ahash::RandomState>,
+    /// Callers that wait for keys.
+    pub(crate) waiting: Queues,
     /// Bytes of keys and hot values.
     pub(crate) used: usize,
     /// The part of `memory()` that the engine's total knows.
@@ -43,6 +46,7 @@ impl Shard {
             expiry: Expiry::default(),
             timer: None,
             watched: HashMap::default(),
+            waiting: Queues::default(),
             used: 0,
             reported: 0,
             hand: 0,

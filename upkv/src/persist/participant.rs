@@ -11,6 +11,7 @@ use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::shard::Shard;
 use crate::keyspace::table::{Probe, top_bits};
 use crate::keyspace::work::ColdRef;
+use crate::server::TIMER_BIT;
 use crate::storage::{
     Address, Budget, CheckpointReader, CheckpointWriter, Participant, Record, Result, Section, Seq,
     Timestamp,
@@ -294,8 +295,16 @@ impl Participant for Engine {
     }
 
     fn timer(&self, token: u64, now: Timestamp) -> Result<()> {
+        if token & TIMER_BIT != 0 {
+            self.server.timer(token, now);
+            return Ok(());
+        }
         let index = usize::try_from(token).unwrap_or(usize::MAX);
         into_storage(self.expire(index, now.as_millis()))
+    }
+
+    fn closed(&self) {
+        self.end_waits();
     }
 
     fn maintain(&self, budget: &mut Budget<'_>) -> Result<bool> {

@@ -141,6 +141,7 @@ impl Work<'_> {
     /// Removes every key; the number removed.
     pub(crate) fn flush(&mut self) -> Result<usize> {
         let engine = self.engine;
+        self.news.all_changed(engine);
         if !engine.in_use().any(|used| used == self.physical) {
             return Ok(0);
         }

@@ -18,7 +18,7 @@ mod fields;
 use parking_lot::MutexGuard;
 
 pub(crate) use self::change::Edit;
-use self::event::{Class, Event};
+use self::event::{Class, News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
@@ -45,13 +45,16 @@ pub struct Work<'a> {
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
-    events: Vec<Event>,
+    news: News,
+    waiting: Waiting,
+    /// Number of the client on whose behalf this runs; 0 without one.
+    pub(crate) client: u64,
+    /// Whether what is read counts as used.
+    pub(crate) touches: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
     impatient: bool,
-    /// Looking at a value does not count as using it.
-    quiet: bool,
     /// The command at work only reads, so that it tells of keys it does not find.
     pub(crate) reads: bool,
 }
@@ -142,11 +145,13 @@ impl<'a> Work<'a> {
             touched: Vec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
-            events: Vec::new(),
+            news: News::default(),
+            waiting: Waiting::default(),
+            client: 0,
+            touches: true,
             pending: None,
             loaded,
             impatient,
-            quiet: false,
             reads: false,
         }
     }
@@ -287,7 +292,7 @@ impl<'a> Work<'a> {
     }
 
     fn tell_miss(&mut self, key: &[u8]) {
-        if self.reads && !self.quiet {
+        if self.reads {
             self.notify(Class::MISS, "keymiss", key);
         }
     }
@@ -312,9 +317,10 @@ impl<'a> Work<'a> {
 
     /// Lets `body` look at values without that counting as use.
     pub(crate) fn quietly<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
-        let before = std::mem::replace(&mut self.quiet, true);
+        let touches = std::mem::replace(&mut self.touches, false);
+        let reads = std::mem::replace(&mut self.reads, false);
         let outcome = body(self);
-        self.quiet = before;
+        (self.touches, self.reads) = (touches, reads);
         outcome
     }
 
@@ -397,9 +403,13 @@ impl<'a> Work<'a> {
         let (index, shard) = &mut self.held[held];
         let (index, shard) = (*index, &mut **shard);
         let engine = self.engine;
-        let quiet = self.quiet;
+        let touches = self.touches;
         let note_use = |slot: &mut Slot| {
-            if quiet { 0 } else { engine.note_use(slot, now) }
+            if touches {
+                engine.note_use(slot, now)
+            } else {
+                slot.heat()
+            }
         };
         let Some(entry) = shard.live_mut(probe, key, now) else {
             shard.stats.misses += 1;
