@@ -130,9 +130,9 @@ pub(crate) fn move_to(work: &mut Work<'_>, key: &[u8], db: u8) -> Result<bool> {
         return Ok(false);
     };
     work.remove(key)?;
+    work.at_db(db, |work| put_copy(work, key, object, expire_at, raw))?;
     work.notify(Class::GENERIC, "move_from", key);
     work.at_db(db, |work| {
-        put_copy(work, key, object, expire_at, raw)?;
         work.notify(Class::GENERIC, "move_to", key);
         Ok(())
     })?;
