@@ -19,6 +19,7 @@ mod table;
 mod tracking;
 mod waiting;
 mod zset;
+mod zset_wait;
 
 pub use reply::Reply;
 pub use session::{CommandFuture, Session};

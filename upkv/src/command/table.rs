@@ -10,6 +10,7 @@ use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
     client, connection, field_ttl, hash, keys, multi, pubsub, server, string, tracking, zset,
+    zset_wait,
 };
 use crate::error::{Error, Result};
 
@@ -26,6 +27,7 @@ static CHAPTERS: &[&[Command]] = &[
     string::ROWS,
     tracking::ROWS,
     zset::ROWS,
+    zset_wait::ROWS,
 ];
 
 static TABLE: LazyLock<HashMap<&'static [u8], &'static Command, ahash::RandomState>> =
