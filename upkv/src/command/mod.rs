@@ -22,6 +22,7 @@ mod tracking;
 mod wait;
 mod waiting;
 mod zset;
+mod zset_wait;
 
 pub use reply::Reply;
 pub use session::{CommandFuture, Session};

@@ -10,7 +10,7 @@ use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
     client, connection, field_ttl, hash, keys, multi, object, pubsub, server, sort, string,
-    tracking, wait, zset,
+    tracking, wait, zset, zset_wait,
 };
 use crate::error::{Error, Result};
 
@@ -31,6 +31,7 @@ static CHAPTERS: &[&[Command]] = &[
     tracking::ROWS,
     wait::ROWS,
     zset::ROWS,
+    zset_wait::ROWS,
 ];
 
 static TABLE: LazyLock<HashMap<&'static [u8], &'static Command, ahash::RandomState>> =

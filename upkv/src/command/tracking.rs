@@ -172,7 +172,7 @@ fn tracking(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         broadcast: prefixes.is_some(),
         opt_in: wanted.opt_in,
         opt_out: wanted.opt_out,
-        caching: false,
+        caching: session.tracking.caching,
     };
     registry.start(Tracker {
         inbox: Arc::clone(&session.client.inbox),

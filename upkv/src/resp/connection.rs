@@ -214,6 +214,10 @@ impl Connection {
     /// Writes the reply of a request that waited.
     fn end(&mut self, outcome: Result<Reply>) {
         self.session.client.set_parked(None);
+        if self.session.is_closing() {
+            // Who was cut off gets no answer.
+            return;
+        }
         let reply = outcome.unwrap_or_else(|error| Reply::from(&error));
         let output = self.output.clone();
         let before = self.session.replies_mode();
