@@ -375,3 +375,30 @@ fn no_touch(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     session.client.facts().no_touch = !session.touches;
     Ok(Reply::OK)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::db::Db;
+    use crate::keyspace::engine::Keys;
+    use crate::storage::Store;
+
+    #[test]
+    fn reads_of_a_client_that_does_not_touch_leave_no_trace() {
+        let db = Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts");
+        let mut session = db.session();
+        let heat = || {
+            let heat = db.engine.run(0, None, Keys::One(b"k"), |work| {
+                Ok(work.entry(b"k")?.expect("set below").slot.heat())
+            });
+            heat.expect("no error")
+        };
+        session.command(["SET", "k", "1"]).expect("set");
+        let before = heat();
+        session.command(["CLIENT", "NO-TOUCH", "ON"]).expect("on");
+        session.command(["GET", "k"]).expect("read");
+        assert_eq!(heat(), before);
+        session.command(["CLIENT", "NO-TOUCH", "OFF"]).expect("off");
+        session.command(["GET", "k"]).expect("read");
+        assert_eq!(heat(), before + 1);
+    }
+}

@@ -25,9 +25,9 @@ mod zset;
 mod zset_wait;
 
 pub use reply::Reply;
-pub use session::{CommandFuture, Session};
+pub use session::Session;
 pub use table::{CommandInfo, commands};
-pub use waiting::ReplyFuture;
+pub use waiting::{CommandFuture, ReplyFuture};
 
 pub(crate) use row::{Command, GROW};
 pub(crate) use session::{Replies, Step};

@@ -4,15 +4,13 @@
 //! command is queued, if MULTI was given, or runs. What others see of the session is in its [`Client`].
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::args::Args;
 use super::multi::{Queue, Watch};
 use super::reply::Reply;
 use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, WRITE};
+use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::Caller;
@@ -200,12 +198,7 @@ impl Session {
         args: impl IntoIterator<Item = A>,
     ) -> CommandFuture<'_> {
         let args = args.into_iter();
-        CommandFuture {
-            args: args.map(|arg| arg.as_ref().into()).collect(),
-            pause: self.pause_wait(),
-            session: self,
-            parked: None,
-        }
+        CommandFuture::new(self, args.map(|arg| arg.as_ref().into()).collect())
     }
 
     /// The next message or notice that came without being asked for, if there is one.
@@ -456,53 +449,5 @@ impl Drop for Session {
         let mut wakes = Wakes::default();
         self.client.inbox.close(&mut wakes);
         server.clients.leave(id);
-    }
-}
-
-/// A command that may wait; see [`Session::command_async`].
-#[derive(Debug)]
-#[must_use = "a future does nothing until it is polled"]
-pub struct CommandFuture<'s> {
-    session: &'s mut Session,
-    args: Vec<Box<[u8]>>,
-    parked: Option<Parked>,
-    pause: PauseWait,
-}
-
-impl Future for CommandFuture<'_> {
-    type Output = Result<Reply>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self {
-            session,
-            args,
-            parked,
-            pause,
-        } = &mut *self;
-        if parked.is_none() {
-            let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            if pause.poll(context, || session.paused_until(&args)) {
-                return Poll::Pending;
-            }
-            match session.start(&args)? {
-                Step::Done(reply) => return Poll::Ready(Ok(reply)),
-                Step::Parked(waits) => *parked = Some(waits),
-            }
-        }
-        let polled = parked.as_mut().map(|parked| parked.poll(context));
-        let Some(Poll::Ready(outcome)) = polled else {
-            return Poll::Pending;
-        };
-        *parked = None;
-        session.client.set_parked(None);
-        Poll::Ready(outcome)
-    }
-}
-
-impl Drop for CommandFuture<'_> {
-    fn drop(&mut self) {
-        if self.parked.take().is_some() {
-            self.session.client.set_parked(None);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Commands as futures on a database itself, with no session.
+//! Commands as futures, of a session and of a database itself.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 
 use super::reply::Reply;
 use super::row::BLOCKING;
+use super::session::{Session, Step};
 use super::{Command, run};
 use crate::db::Db;
 use crate::error::Result;
 use crate::server::blocked::Started;
+use crate::server::pause::PauseWait;
 use crate::server::waiter::Parked;
 
 impl Db {
@@ -90,5 +92,64 @@ pub(crate) fn execute(db: &Db, args: &[&[u8]]) -> Result<Reply> {
     match start(db, args)? {
         Started::Done(reply) => Ok(reply),
         Started::Parked(waiter) => Parked::new(&db.engine, &db.store, waiter).wait(),
+    }
+}
+
+/// A command that may wait; see [`Session::command_async`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is polled"]
+pub struct CommandFuture<'s> {
+    session: &'s mut Session,
+    args: Vec<Box<[u8]>>,
+    parked: Option<Parked>,
+    pause: PauseWait,
+}
+
+impl<'s> CommandFuture<'s> {
+    pub(super) fn new(session: &'s mut Session, args: Vec<Box<[u8]>>) -> Self {
+        Self {
+            pause: session.pause_wait(),
+            session,
+            args,
+            parked: None,
+        }
+    }
+}
+
+impl Future for CommandFuture<'_> {
+    type Output = Result<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self {
+            session,
+            args,
+            parked,
+            pause,
+        } = &mut *self;
+        if parked.is_none() {
+            let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+            if pause.poll(context, || session.paused_until(&args)) {
+                return Poll::Pending;
+            }
+            match session.start(&args)? {
+                Step::Done(reply) => return Poll::Ready(Ok(reply)),
+                Step::Parked(waits) => *parked = Some(waits),
+            }
+        }
+        let polled = parked.as_mut().map(|parked| parked.poll(context));
+        let Some(Poll::Ready(outcome)) = polled else {
+            return Poll::Pending;
+        };
+        *parked = None;
+        session.client.set_parked(None);
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for CommandFuture<'_> {
+    fn drop(&mut self) {
+        if self.parked.take().is_some() {
+            self.session.client.set_parked(None);
+        }
     }
 }
