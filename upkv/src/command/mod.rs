@@ -5,6 +5,7 @@
 mod args;
 mod field_ttl;
 mod hash;
+mod json;
 mod keys;
 mod reply;
 mod row;

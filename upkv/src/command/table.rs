@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, server, session, string, zset};
+use super::{field_ttl, hash, json, keys, server, session, string, zset};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
     field_ttl::ROWS,
     hash::ROWS,
+    json::ROWS,
     keys::ROWS,
     server::ROWS,
     session::ROWS,
