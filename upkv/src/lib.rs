@@ -79,7 +79,7 @@ pub use crate::{
     stats::Stats,
     transaction::Transaction,
     value::{Kind, owned::Value},
-    view::{Fields, Hash, Keys, Members, Scored, Target, Zset},
+    view::{Fields, Hash, Json, Keys, Members, Scored, Target, Zset},
 };
 
 #[cfg(all(doctest, feature = "engine"))]

@@ -1,6 +1,6 @@
 //! Chapter: JSON documents.
 //!
-//! A legacy path answers with its first match, a JSONPath with an array of one answer per match, null
+//! A legacy path answers with its first match, a `$` path with an array of one answer per match, null
 //! where a match is of a type that the command does not fit.
 
 mod arrays;
@@ -39,6 +39,8 @@ pub(super) static ROWS: &[Command] = rows! { "json";
         "Empties containers and sets numbers to 0";
     "json.debug" -2 READ, At::None, CONTAINER, "1.0.0", "that of the subcommand",
         "Inspects documents";
+    "json.debug|help" 2 READ, At::None, data(read::help), "1.0.0", "O(1)",
+        "Lists the subcommands";
     "json.debug|memory" -3 READ, SECOND, data(read::memory), "1.0.0", "O(n)",
         "Tells the bytes that values take in memory";
     "json.del" -2 WRITE, ONE, data(del), "1.0.0", "O(n)",
@@ -110,8 +112,8 @@ fn answered<R>(
 fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let condition = match &args[4..] {
         [] => Condition::Always,
-        [word] if args::is(word, "NX") => Condition::IfAbsent,
-        [word] if args::is(word, "XX") => Condition::IfPresent,
+        [option] if args::is(option, "NX") => Condition::IfAbsent,
+        [option] if args::is(option, "XX") => Condition::IfPresent,
         _ => return Err(Error::syntax()),
     };
     let (path, value) = (Path::parse(args[2])?, parse(args[3])?);
@@ -133,13 +135,14 @@ fn mset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn merge(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let (path, patch) = (Path::parse(args[2])?, parse(args[3])?);
-    json::merge(work, args[1], &path, &patch)?;
+    let (path, value) = (Path::parse(args[2])?, parse(args[3])?);
+    json::merge(work, args[1], &path, &value)?;
     Ok(Reply::OK)
 }
 
 fn del(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    at_most(args, 3, "json.del")?;
+    let is_del = args::is(args[0], "JSON.DEL");
+    at_most(args, 3, if is_del { "json.del" } else { "json.forget" })?;
     let path = path_or_root(args, 2)?;
     json::remove(work, args[1], &path).map(Reply::count)
 }

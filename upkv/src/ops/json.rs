@@ -7,8 +7,9 @@
 mod edit;
 mod merge;
 
-pub(crate) use edit::{Answers, append_text, clear, multiply, plus, push, splice, toggle, trim};
-pub(crate) use edit::{Planned, pop, update};
+pub(crate) use edit::{
+    Answers, append_text, clear, multiply, plus, pop, push, splice, toggle, trim,
+};
 pub(crate) use merge::merge;
 
 use std::collections::HashMap;
@@ -171,8 +172,10 @@ fn plan_set(json: Option<&Json>, path: &Path, value: &Node, condition: Condition
     for place in &places {
         room.check((heap, depth + place.len()))?;
     }
-    let replace = |place: &Box<[u32]>| Change::new(place, Act::Replace(value.clone()));
-    Ok(Plan::Changes(places.iter().map(replace).collect()))
+    let replace = |place: &[u32]| Change::new(place, Act::Replace(value.clone()));
+    Ok(Plan::Changes(
+        places.iter().map(|place| replace(place)).collect(),
+    ))
 }
 
 /// The change that adds the last member of a path to the object before it.
@@ -214,7 +217,9 @@ fn set_silently(
         Plan::Changes(changes) => {
             let edit = work.edit_of::<Json>(key, false)?;
             let mut edit = edit.ok_or_else(no_document)?;
-            changes.into_iter().for_each(|change| edit.make(change));
+            for change in changes {
+                edit.make(change);
+            }
         }
     }
     Ok(true)

@@ -5,10 +5,12 @@
 
 mod field_ttl;
 mod hash;
+mod json;
 mod keys;
 mod zset;
 
 pub use hash::{Fields, Hash};
+pub use json::Json;
 pub use keys::Keys;
 pub use zset::{Members, Scored, Zset};
 

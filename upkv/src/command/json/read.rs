@@ -218,3 +218,15 @@ pub(super) fn memory(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         Ok(Reply::count(size_of::<Node>() + node.measure().0))
     })
 }
+
+#[expect(clippy::unnecessary_wraps, reason = "a handler may fail")]
+pub(super) fn help(_work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
+    let lines = [
+        "JSON.DEBUG <subcommand> [<arg> ...]. Subcommands are:",
+        "MEMORY <key> [path]",
+        "    The bytes that values take in memory.",
+        "HELP",
+        "    Print this help.",
+    ];
+    Ok(Reply::Array(lines.map(Reply::Status).into()))
+}

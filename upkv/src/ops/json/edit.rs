@@ -75,10 +75,9 @@ pub(crate) fn update<R>(
             .at(&places[at])
             .expect("only what lies deeper or behind has changed");
         if let Some(planned) = plan(node, &places[at])? {
-            planned
-                .changes
-                .into_iter()
-                .for_each(|change| edit.make(change));
+            for change in planned.changes {
+                edit.make(change);
+            }
             answers[at] = Some(planned.answer);
         }
     }
@@ -210,7 +209,8 @@ pub(crate) fn clear(work: &mut Work<'_>, key: &[u8], path: &Path) -> Result<usiz
             Node::Array(items) if !items.is_empty() => Node::Array(Vec::new()),
             Node::Object(object) if object.len() > 0 => Node::Object(Box::default()),
             Node::Float(value) if *value != 0.0 => Node::Int(0),
-            Node::Int(1..) | Node::Int(..0) | Node::Uint(_) => Node::Int(0),
+            Node::Int(value) if *value != 0 => Node::Int(0),
+            Node::Uint(_) => Node::Int(0),
             _ => return Ok(None),
         };
         Ok(Some(Planned::act(place, Act::Replace(empty), ())))
@@ -225,7 +225,7 @@ pub(crate) fn push(
     path: &Path,
     values: &[Node],
 ) -> Result<Answers<usize>> {
-    insert(work, key, path, "json.arrappend", |len| Ok(len), values)
+    insert(work, key, path, "json.arrappend", Ok, values)
 }
 
 /// Inserts into arrays before a position, which may count from the end; the lengths afterwards.

@@ -12,21 +12,21 @@ use crate::value::json::select::Matches;
 use crate::value::json::{Change, Json, Node};
 
 /// Merges a patch into what a path matches, or adds the one member that is missing.
-pub(crate) fn merge(work: &mut Work<'_>, key: &[u8], path: &Path, patch: &Node) -> Result<()> {
+pub(crate) fn merge(work: &mut Work<'_>, key: &[u8], path: &Path, with: &Node) -> Result<()> {
     let json = work.read::<Json>(key)?;
-    if matches!(patch, Node::Null) {
+    if matches!(with, Node::Null) {
         return remove(work, key, path).map(drop);
     }
     let Some(json) = json else {
         if !path.steps.is_empty() {
             return Err(not_at_root());
         }
-        put(work, key, plain(patch))?;
+        put(work, key, plain(with))?;
         work.notify(Class::JSON, "json.merge", key);
         return Ok(());
     };
     if Matches::of(json.root(), path)?.len() == 0 {
-        let change = added(json, path, &plain(patch))?;
+        let change = added(json, path, &plain(with))?;
         let edit = work.edit_of::<Json>(key, false)?;
         edit.ok_or_else(no_document)?.make(change);
         work.notify(Class::JSON, "json.merge", key);
@@ -34,7 +34,7 @@ pub(crate) fn merge(work: &mut Work<'_>, key: &[u8], path: &Path, patch: &Node) 
     }
     let plan = |node: &Node, place: &[u32]| {
         let mut changes = Vec::new();
-        plan(node, patch, &mut place.to_vec(), &mut changes)?;
+        plan(node, with, &mut place.to_vec(), &mut changes)?;
         Ok(Some(Planned {
             changes,
             answer: (),

@@ -142,8 +142,8 @@ impl Json {
             }
             (Act::Cut(len), Node::Text(text)) => {
                 let (kept, cut) = text.split_at_checked(len as usize)?;
-                let (kept, cut) = (kept.into(), cut.into());
-                *text = kept;
+                let cut = cut.into();
+                *text = kept.into();
                 Act::Append(cut)
             }
             _ => return None,

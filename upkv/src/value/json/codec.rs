@@ -67,7 +67,9 @@ pub(super) fn put_node(out: &mut Vec<u8>, node: &Node) {
         Node::Array(items) => {
             out.push(ARRAY);
             packed::put_len(out, items.len());
-            items.iter().for_each(|item| put_node(out, item));
+            for item in items {
+                put_node(out, item);
+            }
         }
         Node::Object(object) => {
             out.push(OBJECT);

@@ -1,6 +1,6 @@
 //! Reading paths of both dialects.
 //!
-//! `$`, `$.` and `$[` begin a JSONPath; anything else is a legacy path, which is read as the JSONPath that
+//! `$`, `$.` and `$[` begin a `JSONPath`; anything else is a legacy path, read as the `JSONPath` that
 //! has `$.` or `$` before it. Steps: `.name`, `.*`, `..`, and in brackets, separated by commas, names in
 //! quotes, `*`, positions, slices `from:to:step` and filters `?(...)`.
 //!
@@ -43,7 +43,7 @@ pub(crate) struct Path {
     pub(crate) steps: Vec<Step>,
     /// Whether it answers with its first match alone.
     pub(crate) legacy: bool,
-    /// As JSONPath, for messages.
+    /// As `JSONPath`, for messages.
     text: String,
 }
 
@@ -168,7 +168,7 @@ impl<'t> Reader<'t> {
         let mut steps = Vec::new();
         loop {
             let descends = self.take("..");
-            let selectors = if self.take("[") {
+            let selectors = if self.take("[") || self.take(".[") {
                 self.brackets(nesting)?
             } else if descends || self.take(".") {
                 self.count()?;

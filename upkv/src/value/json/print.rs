@@ -70,12 +70,15 @@ impl<'s> Printer<'s> {
         Bytes::from(self.out)
     }
 
+    /// The text, of a style without bytes of its own.
+    pub(crate) fn into_text(self) -> String {
+        String::from_utf8(self.out).expect("a document without layout is UTF-8")
+    }
+
     pub(crate) fn node(&mut self, node: &Node) -> Result<()> {
         match node {
             Node::Array(items) => self.array(items),
-            Node::Object(object) => {
-                self.object(object.iter(), |printer, value| printer.node(value))
-            }
+            Node::Object(object) => self.object(object.iter(), Self::node),
             scalar => {
                 put_scalar(&mut self.out, scalar);
                 self.check()

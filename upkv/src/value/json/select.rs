@@ -121,15 +121,11 @@ pub(super) fn first<'n>(
 
 /// A position that may count from the end.
 pub(crate) fn wrap(position: i64, len: usize) -> Option<usize> {
-    let len = i64::try_from(len).ok()?;
-    let at = if position < 0 {
-        position.checked_add(len)?
-    } else {
-        position
+    let at = match usize::try_from(position) {
+        Ok(at) => at,
+        Err(_) => len.checked_sub(usize::try_from(position.unsigned_abs()).ok()?)?,
     };
-    usize::try_from(at)
-        .ok()
-        .filter(|at| *at < len.unsigned_abs() as usize)
+    (at < len).then_some(at)
 }
 
 /// The positions of a slice, in its order.

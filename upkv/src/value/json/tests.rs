@@ -141,7 +141,7 @@ impl Random {
             1 => Node::Bool(self.below(2) == 0),
             2 => Node::Int(self.0.cast_signed() >> self.below(64)),
             3 => Node::Uint(self.0 | 1 << 63),
-            4 => Node::Float(1.0 / (1 + self.below(9)) as f64),
+            4 => Node::Float([0.5, 0.1, -3.0, 1e300][self.below(4)]),
             5 => Node::Text("\u{e9}x".repeat(self.below(9)).into()),
             6 => {
                 let count = self.below(5);
@@ -202,7 +202,9 @@ impl Random {
                 }
                 Act::Remove(spans)
             }
-            (_, Node::Text(text)) if self.below(2) == 0 => Act::Cut((text.len() / 3 * 3) as u32),
+            (_, Node::Text(text)) if self.below(2) == 0 => {
+                Act::Cut(u32::try_from(text.len() / 3 * 3).expect("short"))
+            }
             (_, Node::Text(_)) => Act::Append("abc".into()),
             (5, _) if place.is_empty() => Act::Replace(self.node(3)),
             _ => Act::Replace(self.node(2)),
