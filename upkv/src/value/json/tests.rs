@@ -356,7 +356,7 @@ fn paths_match() {
 #[test]
 fn hostile_paths_end() {
     let deep = "[".repeat(DEPTH_MAX) + &"]".repeat(DEPTH_MAX);
-    let wide = format!("[{}]", ["[1,2]"; 2_000].join(","));
+    let wide = format!("[{}]", vec!["[1,2]"; 2_000].join(","));
     for doc in [&deep, &wide] {
         let path = "$".to_owned() + &"..*".repeat(300);
         matches(doc, &path);
