@@ -19,7 +19,7 @@ use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token}
 use crate::transaction::{self, Transaction};
 use crate::value::Kind;
 use crate::value::owned::Value;
-use crate::view::{Hash, Keys as KeyIter, Zset};
+use crate::view::{Hash, Json, Keys as KeyIter, Zset};
 
 /// The store's number for engines of this kind.
 const KIND: u8 = 1;
@@ -588,6 +588,11 @@ impl Db {
     /// The hash at `key`; does no work yet.
     pub fn hash(&self, key: impl AsRef<[u8]>) -> Hash<'_, Self> {
         Hash::new(self, key.as_ref())
+    }
+
+    /// The JSON document at `key`; does no work yet.
+    pub fn json(&self, key: impl AsRef<[u8]>) -> Json<'_, Self> {
+        Json::new(self, key.as_ref())
     }
 
     /// The sorted set at `key`; does no work yet.

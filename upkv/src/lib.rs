@@ -93,7 +93,7 @@ pub use crate::{
     subscription::{NextMessage, Subscription},
     transaction::Transaction,
     value::{Kind, owned::Value},
-    view::{Fields, Hash, Keys, Members, Scored, Sort, Target, Zset},
+    view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
 };
 
 #[cfg(all(doctest, feature = "engine"))]

@@ -17,7 +17,7 @@ use crate::ops::keys::ExpireIf;
 use crate::options::{SetOptions, millis};
 use crate::storage::{self, Enlist, Hold, Store};
 use crate::value::owned::Value;
-use crate::view::{Hash, Target, Zset};
+use crate::view::{Hash, Json, Target, Zset};
 
 /// Starts over at most this often before cold values are read under the locks.
 const RESTARTS_MAX: usize = 8;
@@ -209,6 +209,11 @@ impl Transaction<'_> {
     /// See [`Db::hash`].
     pub fn hash(&self, key: impl AsRef<[u8]>) -> Hash<'_, Self> {
         Hash::new(self, key.as_ref())
+    }
+
+    /// See [`Db::json`].
+    pub fn json(&self, key: impl AsRef<[u8]>) -> Json<'_, Self> {
+        Json::new(self, key.as_ref())
     }
 
     /// See [`Db::zset`].

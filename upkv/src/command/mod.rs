@@ -7,6 +7,7 @@ mod client;
 mod connection;
 mod field_ttl;
 mod hash;
+mod json;
 mod keys;
 mod multi;
 mod object;

@@ -8,10 +8,7 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{
-    client, connection, field_ttl, hash, keys, multi, object, pubsub, server, sort, string,
-    tracking, wait, zset, zset_wait,
-};
+use super::{client, connection, field_ttl, hash, json, keys, multi, object, pubsub, server, session, sort, string, tracking, wait, zset, zset_wait};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
@@ -20,6 +17,7 @@ static CHAPTERS: &[&[Command]] = &[
     connection::ROWS,
     field_ttl::ROWS,
     hash::ROWS,
+    json::ROWS,
     keys::ROWS,
     multi::ROWS,
     object::MEMORY_ROWS,

@@ -5,6 +5,7 @@
 
 pub(crate) mod field_ttl;
 pub(crate) mod hash;
+pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod object;
 pub(crate) mod sort;
