@@ -3,16 +3,21 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod args;
+mod bits;
 mod field_ttl;
+mod geo;
 mod hash;
+mod hll;
 mod keys;
 mod reply;
 mod row;
 mod server;
 mod session;
 mod string;
+mod string_more;
 mod table;
 mod zset;
+mod zset_pop;
 
 pub use reply::Reply;
 pub use session::Session;

@@ -8,18 +8,25 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, server, session, string, zset};
+use super::{
+    bits, field_ttl, geo, hash, hll, keys, server, session, string, string_more, zset, zset_pop,
+};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    bits::ROWS,
     field_ttl::ROWS,
+    geo::ROWS,
     hash::ROWS,
+    hll::ROWS,
     keys::ROWS,
     server::ROWS,
     session::ROWS,
     string::ROWS,
+    string_more::ROWS,
     zset::ROWS,
+    zset_pop::ROWS,
 ];
 
 static TABLE: LazyLock<HashMap<&'static [u8], &'static Command, ahash::RandomState>> =

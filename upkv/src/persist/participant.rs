@@ -15,7 +15,7 @@ use crate::storage::{
     Timestamp,
 };
 use crate::value::hash::Hash;
-use crate::value::{Kind, Object, PartDeadlines};
+use crate::value::{Kind, Object, PartDeadlines, text};
 
 /// Up to which commit each slice of the restored state is folded; the slices are those of the checkpoint.
 #[derive(Debug, Default)]
@@ -107,7 +107,12 @@ impl Engine {
                     entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
                 let malformed = || record::damaged(record, "malformed change");
                 match &mut entry.slot.object {
-                    Object::Cold { kind, parts, .. } => {
+                    Object::Cold { kind, len, parts } => {
+                        if *kind == Kind::String {
+                            let now =
+                                text::peek_len(*len as usize, changes).ok_or_else(malformed)?;
+                            *len = u32::try_from(now).unwrap_or(u32::MAX);
+                        }
                         if *kind == Kind::Hash {
                             parts.note(Hash::peek_changes(changes).ok_or_else(malformed)?);
                         }
