@@ -138,10 +138,7 @@ fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let (count, rest) = (args[1], &args[2..]);
-    let count = at_least_one(count, "ERR numkeys should be greater than 0")?;
-    let more = || Error::refused("ERR Number of keys can't be greater than number of args");
-    let (keys, rest) = rest.split_at_checked(count).ok_or_else(more)?;
+    let (keys, rest) = args::counted_keys(&args[1..], "zintercard")?;
     let mut limit = 0;
     let mut options = args::Options::new(rest);
     while let Some(option) = options.next() {
