@@ -3,10 +3,13 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod args;
+mod bits;
 mod client;
 mod connection;
 mod field_ttl;
+mod geo;
 mod hash;
+mod hll;
 mod json;
 mod keys;
 mod multi;
@@ -18,12 +21,13 @@ mod server;
 mod session;
 mod sort;
 mod string;
+mod string_more;
 mod table;
 mod tracking;
 mod wait;
 mod waiting;
 mod zset;
-mod zset_wait;
+mod zset_pop;
 
 pub use reply::Reply;
 pub use session::Session;

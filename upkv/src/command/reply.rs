@@ -34,6 +34,8 @@ pub enum Reply {
     Int(i64),
     /// A score; a string in RESP2.
     Double(f64),
+    /// A number written in decimal with digits of its own; a string in RESP2.
+    Decimal(String),
     /// Bytes.
     Bulk(Value),
     /// A list.
@@ -102,7 +104,9 @@ impl Reply {
             Self::Bulk(value) => bulk(out, value),
             Self::Error(text) => line(out, b'-', text),
             Self::Text(text) => line(out, b'+', text),
-            Self::Verbatim(text) | Self::BigNumber(text) => bulk(out, text.as_bytes()),
+            Self::Decimal(text) | Self::Verbatim(text) | Self::BigNumber(text) => {
+                bulk(out, text.as_bytes())
+            }
             Self::Bool(value) => line(out, b':', if *value { "1" } else { "0" }),
             Self::Array(items) | Self::Set(items) | Self::Push(items) => {
                 line(out, b'*', &count(items).to_string());
@@ -138,6 +142,7 @@ impl Reply {
         match self {
             Self::Null | Self::NullArray => out.extend_from_slice(b"_\r\n"),
             Self::Double(value) => line(out, b',', &number::format_f64(*value)),
+            Self::Decimal(text) => line(out, b',', text),
             Self::Bool(value) => line(out, b'#', if *value { "t" } else { "f" }),
             Self::BigNumber(digits) => line(out, b'(', digits),
             Self::Verbatim(text) => {

@@ -8,16 +8,22 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{client, connection, field_ttl, hash, json, keys, multi, object, pubsub, server, session, sort, string, tracking, wait, zset, zset_wait};
+use super::{
+    bits, client, connection, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub, server,
+    session, sort, string, string_more, tracking, wait, zset, zset_pop,
+};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
     client::ROWS,
     connection::ROWS,
+    bits::ROWS,
     field_ttl::ROWS,
+    geo::ROWS,
     hash::ROWS,
     json::ROWS,
+    hll::ROWS,
     keys::ROWS,
     multi::ROWS,
     object::MEMORY_ROWS,
@@ -29,7 +35,8 @@ static CHAPTERS: &[&[Command]] = &[
     tracking::ROWS,
     wait::ROWS,
     zset::ROWS,
-    zset_wait::ROWS,
+    string_more::ROWS,
+    zset_pop::ROWS,
 ];
 
 static TABLE: LazyLock<HashMap<&'static [u8], &'static Command, ahash::RandomState>> =

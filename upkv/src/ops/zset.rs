@@ -362,6 +362,42 @@ pub(crate) fn combine(
     Ok(result)
 }
 
+/// Number of members that all sets have, counted up to `limit` if that is not 0.
+///
+/// # Complexity
+///
+/// O(sets times the smallest).
+pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
+    let mut smallest: Option<(usize, usize)> = None;
+    let mut missing = false;
+    for (at, key) in keys.iter().enumerate() {
+        let len = work.zset(key)?.map_or(0, Zset::len);
+        missing |= len == 0;
+        if smallest.is_none_or(|(_, least)| len < least) {
+            smallest = Some((at, len));
+        }
+    }
+    let Some((first, _)) = smallest.filter(|_| !missing) else {
+        return Ok(0);
+    };
+    let mut members: Vec<Bytes> = match work.zset(keys[first])? {
+        Some(zset) => collect(zset, 0..usize::MAX, false)
+            .into_iter()
+            .map(|item| item.0)
+            .collect(),
+        None => Vec::new(),
+    };
+    for key in keys {
+        let zset = work.zset(key)?;
+        members.retain(|member| zset.is_some_and(|zset| zset.score(member).is_some()));
+    }
+    Ok(if limit == 0 {
+        members.len()
+    } else {
+        members.len().min(limit)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

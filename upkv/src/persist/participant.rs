@@ -17,7 +17,7 @@ use crate::storage::{
     Timestamp,
 };
 use crate::value::hash::Hash;
-use crate::value::{Kind, Object, PartDeadlines};
+use crate::value::{Kind, Object, PartDeadlines, text};
 
 /// Up to which commit each slice of the restored state is folded; the slices are those of the checkpoint.
 #[derive(Debug, Default)]
@@ -331,9 +331,13 @@ impl Participant for Engine {
 
 /// Takes in a change, as far as that can be done without reading a value that stays in the log.
 fn apply_delta(object: &mut Object, changes: &[u8]) -> Option<()> {
-    let Object::Cold { kind, parts, .. } = object else {
+    let Object::Cold { kind, len, parts } = object else {
         return object.replay(changes);
     };
+    if *kind == Kind::String {
+        let now = text::peek_len(*len as usize, changes)?;
+        *len = u32::try_from(now).unwrap_or(u32::MAX);
+    }
     if *kind == Kind::Hash {
         parts.note(Hash::peek_changes(changes)?);
         // A field without a deadline may have come; only reading the value tells.

@@ -10,7 +10,7 @@ use crate::keyspace::entry::{Entry, Slot};
 use crate::keyspace::table::{Probe, Table};
 use crate::value::hash::Hash;
 use crate::value::zset::Zset;
-use crate::value::{Collection, Object, Undo};
+use crate::value::{Collection, Kind, Object, Undo, text};
 
 impl Work<'_> {
     /// Sets the whole value and deadline of a key, whatever it was.
@@ -95,6 +95,26 @@ impl Work<'_> {
         };
         let value = T::of_mut(object).ok_or(Error::WrongType)?;
         Ok(Some(Edit { value, touched }))
+    }
+
+    /// Replaces a part of the large string at `key`; see [`text::splice`].
+    pub(crate) fn splice(
+        &mut self,
+        key: &[u8],
+        at: usize,
+        removed: usize,
+        with: &[u8],
+    ) -> Result<()> {
+        self.expect_kind(key, Kind::String)?;
+        let Some((Object::Bytes(value), touched)) = self.edit(key, None)? else {
+            return Err(Error::WrongType);
+        };
+        let undo = text::splice(value, at, removed, with);
+        let mut edit = Edit { value, touched };
+        edit.note(Undo::Text(undo), |delta| {
+            text::log(delta, at, removed, with);
+        });
+        Ok(())
     }
 
     /// The hash at `key`, to be changed; created if `create`.
