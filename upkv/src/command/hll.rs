@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::reply::Reply;
-use super::row::{ADMIN, Command, EACH, NO_KEYS, ONE, SECOND, data, rows};
+use super::row::{Command, EACH, NO_KEYS, ONE, SECOND, data, rows};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::ops::hll;

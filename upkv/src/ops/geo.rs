@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::zset;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
-use crate::keyspace::work::event::Class;
 use crate::value::geohash::{Area, Point};
 use crate::value::zset::{ScoreBound, Zset};
 
