@@ -61,6 +61,8 @@ mod options;
 #[cfg(feature = "engine")]
 mod persist;
 #[cfg(feature = "engine")]
+mod rdb;
+#[cfg(feature = "engine")]
 mod stats;
 #[cfg(feature = "engine")]
 mod transaction;
@@ -76,11 +78,16 @@ pub use crate::{
     db::{Db, Ttl},
     error::{Error, Result},
     options::{DbOptions, Eviction, SetOptions},
+    rdb::{ExportReport, ImportReport, RdbError},
     stats::Stats,
     transaction::Transaction,
     value::{Kind, owned::Value},
     view::{Fields, Hash, Keys, Members, Scored, Target, Zset},
 };
+
+#[cfg(all(feature = "engine", feature = "test-util"))]
+#[doc(hidden)]
+pub use crate::rdb::transcode;
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

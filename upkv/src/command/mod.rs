@@ -3,6 +3,7 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod args;
+mod dump;
 mod field_ttl;
 mod hash;
 mod keys;

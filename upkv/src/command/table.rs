@@ -8,11 +8,12 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, server, session, string, zset};
+use super::{dump, field_ttl, hash, keys, server, session, string, zset};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    dump::ROWS,
     field_ttl::ROWS,
     hash::ROWS,
     keys::ROWS,
