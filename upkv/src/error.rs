@@ -109,7 +109,9 @@ impl Error {
     /// ```
     pub fn reply_line(&self) -> String {
         let text = match self {
-            Self::Aborted(_) | Self::Restart | Self::Rdb(_) | Self::Storage(_) => format!("ERR {self}"),
+            Self::Aborted(_) | Self::Restart | Self::Rdb(_) | Self::Storage(_) => {
+                format!("ERR {self}")
+            }
             _ => self.to_string(),
         };
         text.replace(['\r', '\n'], " ")

@@ -87,7 +87,7 @@ pub use crate::{
 
 #[cfg(all(feature = "engine", feature = "test-util"))]
 #[doc(hidden)]
-pub use crate::rdb::transcode;
+pub use crate::rdb::{transcode, transcode_body};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

@@ -39,6 +39,13 @@ pub fn transcode(payload: &[u8]) -> Option<Vec<u8>> {
     restore(payload).ok().map(|value| dump(&value))
 }
 
+/// As [`transcode`] for a payload without its footer; for fuzzing.
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub fn transcode_body(body: &[u8]) -> Option<Vec<u8>> {
+    transcode(&payload::sealed(body.to_vec(), VERSION_MAX))
+}
+
 /// Newest version that is read.
 const VERSION_MAX: u32 = 12;
 /// What is written: Redis 7.0 and everything after it reads that.

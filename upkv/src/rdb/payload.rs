@@ -19,9 +19,15 @@ pub(crate) enum Refused {
 pub(crate) fn dump(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     write::value(&mut out, value, |_| {});
-    let version = u16::try_from(value.version()).expect("versions are small");
+    sealed(out, value.version())
+}
+
+/// A body with its footer.
+pub(super) fn sealed(mut out: Vec<u8>, version: u32) -> Vec<u8> {
+    let version = u16::try_from(version).expect("versions are small");
     out.extend_from_slice(&version.to_le_bytes());
-    out.extend_from_slice(&checksum::update(0, &out).to_le_bytes());
+    let sum = checksum::update(0, &out);
+    out.extend_from_slice(&sum.to_le_bytes());
     out
 }
 

@@ -145,11 +145,8 @@ fn footers_are_checked() {
 }
 
 /// A payload with a footer that fits.
-fn sealed(body: &[u8], version: u16) -> Vec<u8> {
-    let mut payload = [body, &version.to_le_bytes()].concat();
-    let sum = checksum::update(0, &payload);
-    payload.extend_from_slice(&sum.to_le_bytes());
-    payload
+fn sealed(body: &[u8], version: u32) -> Vec<u8> {
+    super::payload::sealed(body.to_vec(), version)
 }
 
 #[test]
