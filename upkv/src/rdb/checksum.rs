@@ -28,7 +28,7 @@ const fn table() -> [u64; 256] {
 /// The checksum of what `crc` covers followed by `bytes`.
 pub(super) fn update(crc: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(crc, |crc, byte| {
-        TABLE[(crc as u8 ^ byte) as usize] ^ crc >> 8
+        TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ crc >> 8
     })
 }
 

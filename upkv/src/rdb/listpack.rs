@@ -115,10 +115,14 @@ fn encode_back(size: usize, out: &mut [u8; 5]) -> &[u8] {
         _ => 5,
     };
     for (at, byte) in out[..count].iter_mut().enumerate() {
-        let group = (size >> (7 * (count - 1 - at)) & 0x7f) as u8;
+        let group = low_byte(size >> (7 * (count - 1 - at))) & 0x7f;
         *byte = if at == 0 { group } else { group | 0x80 };
     }
     &out[..count]
+}
+
+fn low_byte(value: usize) -> u8 {
+    value.to_le_bytes()[0]
 }
 
 /// Builds a listpack.
@@ -155,10 +159,10 @@ impl Writer {
         let start = self.bytes.len();
         let len = text.len();
         if len < 64 {
-            self.bytes.push(0x80 | (len & 0x3f) as u8);
+            self.bytes.push(0x80 | low_byte(len));
         } else if len < 4096 {
-            self.bytes.push(0xe0 | (len >> 8 & 0x0f) as u8);
-            self.bytes.push((len & 0xff) as u8);
+            self.bytes.push(0xe0 | low_byte(len >> 8));
+            self.bytes.push(low_byte(len));
         } else {
             let len = u32::try_from(len).expect("strings are at most 512 MiB");
             self.bytes.push(0xf0);

@@ -20,10 +20,10 @@ const NODE_BYTES_MAX: usize = 4096;
 
 impl Id {
     fn from_bytes(bytes: [u8; 16]) -> Self {
-        let value = u128::from_be_bytes(bytes);
+        let [ms, seq] = [0, 8].map(|at| std::array::from_fn(|byte| bytes[at + byte]));
         Self {
-            ms: (value >> 64) as u64,
-            seq: (value & u128::from(u64::MAX)) as u64,
+            ms: u64::from_be_bytes(ms),
+            seq: u64::from_be_bytes(seq),
         }
     }
 
@@ -131,9 +131,9 @@ fn node(first: Id, before: Option<Id>, items: &[Item<'_>]) -> Option<Vec<Entry>>
             let (mut names, mut values) = (Vec::new(), Vec::new());
             for (at, text) in both.into_iter().enumerate() {
                 if at % 2 == 0 {
-                    names.push(text)
+                    names.push(text);
                 } else {
-                    values.push(text)
+                    values.push(text);
                 }
             }
             (names.into(), values)
