@@ -66,6 +66,8 @@ mod options;
 #[cfg(feature = "engine")]
 mod persist;
 #[cfg(feature = "engine")]
+mod rdb;
+#[cfg(feature = "engine")]
 mod resp;
 #[cfg(feature = "engine")]
 mod server;
@@ -87,6 +89,7 @@ pub use crate::{
     db::{Db, Ttl},
     error::{Error, Result},
     options::{DbOptions, Eviction, SetOptions},
+    rdb::{ExportReport, ImportReport, RdbError},
     resp::{Connection, FeedFuture, NextOutput, Output},
     server::inbox::Message,
     stats::Stats,
@@ -95,6 +98,10 @@ pub use crate::{
     value::{Kind, owned::Value},
     view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
 };
+
+#[cfg(all(feature = "engine", feature = "test-util"))]
+#[doc(hidden)]
+pub use crate::rdb::{transcode, transcode_body};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

@@ -6,6 +6,7 @@ mod args;
 mod bits;
 mod client;
 mod connection;
+mod dump;
 mod field_ttl;
 mod geo;
 mod hash;

@@ -9,13 +9,14 @@ use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
-    bits, client, connection, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub, server,
-    session, sort, string, string_more, tracking, wait, zset, zset_pop,
+    bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
+    server, sort, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    dump::ROWS,
     client::ROWS,
     connection::ROWS,
     bits::ROWS,
