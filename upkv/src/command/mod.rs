@@ -5,6 +5,7 @@
 mod args;
 mod bits;
 mod client;
+mod config;
 mod connection;
 mod dump;
 mod field_ttl;

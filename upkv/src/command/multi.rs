@@ -277,5 +277,6 @@ fn exec(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
     };
     session.forget_watched();
     session.tracking.caching = false;
+    session.keep_to_memory()?;
     outcome
 }

@@ -56,6 +56,8 @@ pub struct Session {
     pub(super) touches: bool,
     /// Commands that run are part of a transaction.
     pub(super) in_exec: bool,
+    /// The limit of memory was changed, and what exceeds it was not evicted yet.
+    pub(super) over_memory: bool,
 }
 
 /// Names the session is subscribed to.
@@ -117,6 +119,7 @@ impl Session {
             tracking: TrackingMode::default(),
             touches: true,
             in_exec: false,
+            over_memory: false,
         };
         session.enter_as_default();
         session
@@ -357,7 +360,7 @@ impl Session {
     pub(super) fn caller(&self) -> Caller {
         Caller {
             db: self.db.index,
-            level: self.db.level,
+            level: self.db.level.or_else(|| self.db.engine.server.config.durability()),
             client: self.client.id(),
             touches: self.touches,
         }

@@ -9,7 +9,7 @@ use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
-    bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
+    bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
     server, sort, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 static CHAPTERS: &[&[Command]] = &[
     dump::ROWS,
     client::ROWS,
+    config::ROWS,
     connection::ROWS,
     bits::ROWS,
     field_ttl::ROWS,

@@ -405,6 +405,12 @@ impl Engine {
         stats
     }
 
+    /// Counts from zero what is not counted in shards.
+    pub(crate) fn reset_counters(&self) {
+        self.cold_reads.store(0, Ordering::Relaxed);
+        self.server.clients.reset_accepted();
+    }
+
     /// Recomputes what is counted incrementally and says what disagrees.
     pub(crate) fn audit(&self) -> Result<(), String> {
         let mut live = 0;

@@ -6,6 +6,7 @@
 pub(crate) mod blocked;
 pub(crate) mod channels;
 pub(crate) mod clients;
+pub(crate) mod config;
 pub(crate) mod events;
 pub(crate) mod inbox;
 pub(crate) mod monitor;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use self::blocked::Blocked;
 use self::channels::Channels;
 use self::clients::Clients;
+use self::config::Config;
 use self::events::Events;
 use self::inbox::{Inbox, Message, Wakes};
 use self::monitor::Monitor;
@@ -40,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) blocked: Blocked,
     pub(crate) channels: Channels,
     pub(crate) clients: Clients,
+    pub(crate) config: Config,
     pub(crate) events: Events,
     pub(crate) monitor: Monitor,
     pub(crate) pause: Pause,
@@ -56,6 +59,7 @@ impl Default for Server {
             blocked: Blocked::default(),
             channels: Channels::default(),
             clients: Clients::default(),
+            config: Config::default(),
             events: Events::default(),
             monitor: Monitor::default(),
             pause: Pause::default(),
