@@ -42,6 +42,8 @@ pub use storage::{
 };
 
 #[cfg(feature = "engine")]
+mod acl;
+#[cfg(feature = "engine")]
 mod builder;
 #[cfg(feature = "engine")]
 mod cold;
@@ -84,6 +86,7 @@ mod view;
 
 #[cfg(feature = "engine")]
 pub use crate::{
+    acl::{Acl, AclStore, READ_ONLY_RULES},
     builder::Builder,
     command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},

@@ -122,7 +122,7 @@ fn setinfo(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
 }
 
 impl Session {
-    fn line_about(&self, client: &Client, now: Timestamp) -> String {
+    pub(super) fn line_about(&self, client: &Client, now: Timestamp) -> String {
         let tracker = self.db.engine.server.tracking.of(client.id());
         let tracking = tracker.map_or_else(
             || TrackingFacts {
@@ -139,7 +139,7 @@ impl Session {
         client.line(now, tracking)
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.db.engine.mount.now()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
+mod acl;
 mod args;
 mod bits;
 mod client;
@@ -36,8 +37,10 @@ pub use session::Session;
 pub use table::{CommandInfo, commands};
 pub use waiting::{CommandFuture, ReplyFuture};
 
+pub(crate) use connection::wrong_password;
 pub(crate) use row::{Command, GROW};
 pub(crate) use session::{Replies, Step};
+pub(crate) use table::sorted_rows;
 pub(crate) use waiting::execute;
 
 use crate::error::{Error, Result};

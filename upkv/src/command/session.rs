@@ -14,6 +14,7 @@ use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::Caller;
+use crate::server::acl::Account;
 use crate::server::blocked::Started;
 use crate::server::channels::Of;
 use crate::server::clients::Client;
@@ -44,8 +45,8 @@ pub struct Session {
     pub(crate) client: Arc<Client>,
     /// 2 or 3, as `HELLO` set it.
     pub(crate) proto: u8,
-    /// Name of the user; `None` before authentication.
-    pub(crate) user: Option<Box<str>>,
+    /// The user; `None` before a login that is needed.
+    pub(crate) account: Option<Arc<Account>>,
     pub(super) queue: Option<Queue>,
     pub(super) watched: Vec<Watch>,
     pub(super) names: Names,
@@ -111,7 +112,7 @@ impl Session {
             db,
             client,
             proto: 2,
-            user: None,
+            account: None,
             queue: None,
             watched: Vec::new(),
             names: Names::default(),
@@ -204,6 +205,10 @@ impl Session {
         CommandFuture::new(self, args.map(|arg| arg.as_ref().into()).collect())
     }
 
+    pub(super) fn is_queueing(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// The next message or notice that came without being asked for, if there is one.
     pub fn next_push(&mut self) -> Option<Reply> {
         loop {
@@ -284,7 +289,7 @@ impl Session {
             facts.last = self.db.engine.mount.now();
             facts.command = command.name;
         }
-        if let Err(error) = self.may_run(command) {
+        if let Err(error) = self.may_run(command, args) {
             return Err(self.refuse(args, error));
         }
         if !command.has(CONTROL) && self.queue.is_some() {
@@ -299,9 +304,19 @@ impl Session {
         outcome
     }
 
-    fn may_run(&self, command: &Command) -> Result<()> {
-        if self.user.is_none() && !command.has(NOAUTH) {
-            return Err(Error::refused("NOAUTH Authentication required."));
+    fn may_run(&mut self, command: &Command, args: &Args<'_>) -> Result<()> {
+        match &self.account {
+            Some(account) if account.is_unrestricted() => {}
+            Some(_) => self.check_rights(command, args)?,
+            None if command.has(NOAUTH) => {}
+            None => {
+                // It may need no password any longer.
+                self.enter_as_default();
+                if self.account.is_none() {
+                    return Err(Error::refused("NOAUTH Authentication required."));
+                }
+                self.check_rights(command, args)?;
+            }
         }
         let free = matches!(command.name, "ping" | "quit" | "reset");
         let subscribes = command.has(PUBSUB) && command.name.ends_with("subscribe");

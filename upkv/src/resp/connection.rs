@@ -180,7 +180,7 @@ impl Connection {
         if let Some(request) = self.delayed.take() {
             return Some(request);
         }
-        let authenticated = self.session.user.is_some();
+        let authenticated = self.session.account.is_some();
         match self.parser.next(authenticated) {
             // A browser that was lured into sending a form here must not get to the lines in its body.
             Ok(Some(request)) if is_http(&request) => {

@@ -3,6 +3,7 @@
 //! Lock order: shards, then one of these registries, then an inbox. No registry is locked while another one is, and
 //! nothing here takes a shard's lock except [`blocked`], which holds nothing else then.
 
+pub(crate) mod acl;
 pub(crate) mod blocked;
 pub(crate) mod channels;
 pub(crate) mod clients;
@@ -16,6 +17,7 @@ pub(crate) mod waiter;
 
 use std::sync::Arc;
 
+use self::acl::Acl;
 use self::blocked::Blocked;
 use self::channels::Channels;
 use self::clients::Clients;
@@ -39,6 +41,7 @@ const INBOX_BYTES_MAX: usize = 32 << 20;
 /// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct Server {
+    pub(crate) acl: Acl,
     pub(crate) blocked: Blocked,
     pub(crate) channels: Channels,
     pub(crate) clients: Clients,
@@ -56,6 +59,7 @@ pub(crate) struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
+            acl: Acl::default(),
             blocked: Blocked::default(),
             channels: Channels::default(),
             clients: Clients::default(),

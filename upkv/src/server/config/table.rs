@@ -205,6 +205,14 @@ fn set_fsync(engine: &Engine, setting: &Setting) {
     config.appendfsync.store(at, Ordering::Relaxed);
 }
 
+fn password(engine: &Engine) -> String {
+    engine.server.acl.default_password()
+}
+
+fn set_password(engine: &Engine, setting: &Setting) {
+    engine.server.acl.set_default_password(&setting.text);
+}
+
 fn append_only(engine: &Engine) -> String {
     let texts = engine.server.config.texts.read();
     let set = texts.get("appendonly").cloned();
@@ -357,6 +365,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     int("repl-diskless-sync-delay", 0, "5"),
     int("repl-ping-replica-period", 1, "10").alias("repl-ping-slave-period"),
     int("repl-timeout", 1, "60"),
+    text("requirepass", "").engine(password, set_password),
     switch("replica-ignore-maxmemory", "yes").alias("slave-ignore-maxmemory"),
     switch("replica-lazy-flush", "no").alias("slave-lazy-flush"),
     int("replica-priority", 0, "100").alias("slave-priority"),

@@ -102,7 +102,10 @@ impl Kind {
                 let found = percent.unwrap_or_else(|| memory(given).map(size));
                 found.ok_or("argument must be a memory or percent value")?
             }
-            Self::Text => plain(text()),
+            Self::Text => {
+                let text = str::from_utf8(given).map_err(|_| "argument must be text in UTF-8")?;
+                plain(text.into())
+            }
             Self::Saves => plain(saves(&text()).ok_or("Invalid save parameters")?),
             Self::OutputLimits => {
                 output_limits(&text())?;
