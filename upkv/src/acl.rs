@@ -97,6 +97,16 @@ impl Acl {
     /// # Errors
     ///
     /// [`Error::Refused`]: a name or a rule is malformed; nothing changes then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let db = upkv::Db::mount(&upkv::Store::memory()?, "cache")?;
+    /// db.acl().set_user("ada", ["on", ">secret", "~ada:*", "+@read"])?;
+    /// db.acl().set_user("ada", ["%W~log", "+append"])?;
+    /// assert!(db.acl().set_user("ada", ["+nonsense"]).is_err());
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
     pub fn set_user<R: AsRef<[u8]>>(
         &self,
         name: &str,
@@ -165,6 +175,15 @@ impl Acl {
     /// # Errors
     ///
     /// [`Error::Refused`]: what is wrong with which lines; nothing changes then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let db = upkv::Db::mount(&upkv::Store::memory()?, "cache")?;
+    /// db.acl().load("# who may do what\nuser ada on nopass ~* +@all\n")?;
+    /// assert_eq!(db.acl().users(), ["ada", "default"]);
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
     pub fn load(&self, text: &str) -> Result<()> {
         self.engine.server.load_users(text, 0)
     }
@@ -211,6 +230,17 @@ impl Acl {
     /// # Errors
     ///
     /// [`Error::Refused`]: there is no such user, it is off, it needs no password, or has another one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let db = upkv::Db::mount(&upkv::Store::memory()?, "cache")?;
+    /// db.acl().set_user("ada", ["on", ">a long enough secret"])?;
+    /// let token = db.acl().token("ada", "a long enough secret")?;
+    /// db.acl().set_user("ada", ["resetpass"])?;
+    /// assert_eq!(db.acl().authenticate(&token), None);
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
     pub fn token(&self, user: &str, password: &str) -> Result<String> {
         let (acl, user) = (&self.engine.server.acl, user.as_bytes());
         let token = acl.token_for(user, password.as_bytes());

@@ -719,7 +719,9 @@ impl Db {
     pub(crate) fn caller(&self) -> Caller {
         Caller {
             db: self.index,
-            level: self.level.or_else(|| self.engine.server.config.durability()),
+            level: self
+                .level
+                .or_else(|| self.engine.server.config.durability()),
             client: 0,
             touches: true,
         }

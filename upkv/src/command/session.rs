@@ -375,7 +375,10 @@ impl Session {
     pub(super) fn caller(&self) -> Caller {
         Caller {
             db: self.db.index,
-            level: self.db.level.or_else(|| self.db.engine.server.config.durability()),
+            level: self
+                .db
+                .level
+                .or_else(|| self.db.engine.server.config.durability()),
             client: self.client.id(),
             touches: self.touches,
         }

@@ -9,8 +9,8 @@ use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
-    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
-    server, sort, string, string_more, tracking, wait, zset, zset_pop,
+    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, multi,
+    object, pubsub, server, sort, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
 

@@ -3,7 +3,7 @@
 //! They follow from flags and group of a row, but for the few commands named here.
 
 use crate::command::Command;
-use crate::command::row::{ADMIN, BLOCKING, DANGEROUS, FAST, PUBSUB, READ, WRITE};
+use crate::command::row::{ADMIN, BLOCKING, DANGEROUS, FAST, Handler, PUBSUB, READ, WRITE};
 
 /// The categories, in the order in which they are told. A set of them has the bit of a position for each.
 pub(crate) const NAMES: [&str; 22] = [
@@ -78,7 +78,11 @@ fn subject(group: &str) -> u32 {
 
 /// The categories of a command.
 pub(crate) fn of(command: &Command) -> u32 {
-    let mut found = subject(command.group);
+    let pace = bit(if command.has(FAST) { "fast" } else { "slow" });
+    if matches!(command.handler, Handler::Container) {
+        return pace;
+    }
+    let mut found = pace | subject(command.group);
     for (flag, category) in [
         (READ, bit("read")),
         (WRITE, bit("write")),
@@ -91,22 +95,20 @@ pub(crate) fn of(command: &Command) -> u32 {
             found |= category;
         }
     }
-    found |= if command.has(FAST) {
-        bit("fast")
-    } else {
-        bit("slow")
-    };
-    match command.name {
+    let (add, remove) = match command.name {
         // These read nothing that is kept.
-        "ping" | "echo" => (found | bit("connection")) & !bit("read"),
-        "command" => (found | bit("connection")) & !bit("read"),
-        name if name.starts_with("command|") => (found | bit("connection")) & !bit("read"),
-        "dbsize" | "flushall" | "flushdb" | "swapdb" => found | bit("keyspace"),
-        "sort" | "sort_ro" => {
-            let sorted = bit("set") | bit("sortedset") | bit("list") | bit("dangerous");
-            (found | sorted) & !bit("keyspace")
-        }
-        "wait" | "waitaof" => (found | bit("connection")) & !bit("keyspace"),
-        _ => found,
-    }
+        "ping" | "echo" | "command" => (bit("connection"), bit("read")),
+        name if name.starts_with("command|") => (bit("connection"), bit("read")),
+        name if name.ends_with("|help") => (0, bit("read") | bit("pubsub")),
+        "monitor" => (0, bit("connection")),
+        "dbsize" | "flushall" | "flushdb" | "swapdb" => (bit("keyspace"), 0),
+        "sort" => (SORTED | bit("write"), bit("keyspace") | bit("read")),
+        "sort_ro" => (SORTED, bit("keyspace")),
+        "wait" | "waitaof" => (bit("connection"), bit("keyspace")),
+        _ => (0, 0),
+    };
+    (found | add) & !remove
 }
+
+/// What is sorted, and that this takes long.
+const SORTED: u32 = bit("set") | bit("sortedset") | bit("list") | bit("dangerous");

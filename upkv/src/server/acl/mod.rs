@@ -11,9 +11,6 @@ pub(crate) mod selector;
 pub(crate) mod tokens;
 pub(crate) mod user;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -271,7 +268,10 @@ fn parse(text: &str, all_channels: bool) -> Result<BTreeMap<Box<str>, User>> {
         };
         if let Err(error) = parsed {
             let why = error.to_string();
-            let why = why.strip_prefix("ERR ").unwrap_or(&why);
+            let why = why
+                .strip_prefix("ERR ")
+                .unwrap_or(&why)
+                .trim_end_matches('.');
             wrong.push(format!("line {}: {why}.", at + 1));
         }
     }
