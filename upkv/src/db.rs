@@ -724,6 +724,7 @@ impl Db {
                 .or_else(|| self.engine.server.config.durability()),
             client: 0,
             touches: true,
+            restricted: false,
         }
     }
 

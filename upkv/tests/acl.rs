@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use common::Random;
+use common::{Random, Redis, Resp, split};
 use upkv::{AclStore, Connection, Db, Reply, Session, Store, commands};
 
 fn db() -> Db {
@@ -493,4 +493,85 @@ fn rights_change_with_the_next_command_and_end_with_the_user() {
     line(&mut session, "GET a").expect("it was let in before");
     let refused = line(&mut db.session(), "GET a").expect_err("not let in");
     assert_eq!(refused, "NOAUTH Authentication required.");
+}
+
+/// Which users may run which recorded commands, compared with a server if there is one.
+#[test]
+fn rights_to_recorded_commands_are_those_of_redis() {
+    let Some(mut redis) = Redis::start("acl") else {
+        return;
+    };
+    let users: [(&str, &[&str]); 8] = [
+        ("reader", &["+@all", "%R~*", "resetchannels"]),
+        ("writer", &["+@all", "%W~*", "&*"]),
+        ("any", &["+@all", "~?", "~k*", "&n*"]),
+        (
+            "mixed",
+            &["+@all", "%R~a*", "%W~b*", "%R~k*", "~h*", "%W~z*", "%RW~s*"],
+        ),
+        ("reads", &["+@read", "~*"]),
+        ("writes", &["+@write", "-@hash", "+@fast", "~*", "&*"]),
+        ("fast", &["+@all", "-@slow", "~*", "&*"]),
+        (
+            "several",
+            &[
+                "+@string",
+                "~a*",
+                "(+@hash ~h*)",
+                "(%R~* +@all)",
+                "(%W~b* +@write)",
+            ],
+        ),
+    ];
+    let db = db();
+    for (name, rules) in users {
+        db.acl().set_user(name, rules).expect("rules");
+        let mut command = vec!["ACL", "SETUSER", name];
+        command.extend(rules);
+        redis.command(&command);
+    }
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/commands");
+    let mut lines = BTreeSet::new();
+    for file in std::fs::read_dir(&dir).expect("the folder exists") {
+        let text = std::fs::read_to_string(file.expect("listed").path()).expect("text");
+        let commands = text.lines().filter_map(|line| line.split_once("> "));
+        let commands = commands.filter(|(mark, _)| matches!(*mark, "" | "~" | "!"));
+        lines.extend(commands.map(|(_, command)| command.to_owned()));
+    }
+    let mut session = db.session();
+    let (mut allowed, mut refused, mut wrong) = (0, 0, Vec::new());
+    for line in lines {
+        let words = split(&line);
+        // Up to 7.0 no pattern but an empty one matches an empty key.
+        if words.is_empty() || words.iter().any(Vec::is_empty) {
+            continue;
+        }
+        // Where keys cannot be found a server looks at none; the command fails then.
+        let mut keys: Vec<Vec<u8>> = ["COMMAND", "GETKEYS"].map(Into::into).to_vec();
+        keys.extend(words.iter().cloned());
+        let keys = redis.command(&keys).show();
+        if keys.starts_with("(error) ERR Invalid arguments") {
+            continue;
+        }
+        for (name, _) in users {
+            let mut command: Vec<Vec<u8>> = ["ACL", "DRYRUN", name].map(Into::into).to_vec();
+            command.extend(words.iter().cloned());
+            let ours = Resp::of(session.command(&command)).show();
+            let theirs = redis.command(&command).show();
+            if ours.starts_with("(error)") || theirs.starts_with("(error)") {
+                // Unknown to one of them, or malformed.
+                continue;
+            }
+            if (ours == "OK") != (theirs == "OK") {
+                wrong.push(format!("{name}: {line}: {ours}, {theirs}"));
+            }
+            *(if ours == "OK" {
+                &mut allowed
+            } else {
+                &mut refused
+            }) += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(allowed > 1_000 && refused > 1_000, "{allowed} {refused}");
 }

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 
 use super::args::{self, Args};
-use super::client::{lines_of_help, wrong_arguments};
+use super::client::{line_about, lines_of_help, wrong_arguments};
 use super::reply::Reply;
 use super::row::{CONTAINER, Command, NO_KEYS, rows, session};
 use super::session::Session;
 use super::table;
 use crate::acl::no_token;
 use crate::error::{Error, Result};
+use crate::keyspace::work::Work;
 use crate::number;
 use crate::server::Server;
 use crate::server::acl::Account;
 use crate::server::acl::category;
+use crate::server::acl::check::Denied;
 use crate::server::acl::log::Entry;
 use crate::server::acl::selector::Selector;
 use crate::server::acl::tokens;
+use crate::server::clients::Client;
+use crate::storage::Timestamp;
 
 pub(super) static ROWS: &[Command] = rows! { "server";
     "acl" -2 NOSCRIPT | LOADING | STALE, NO_KEYS, CONTAINER, "6.0.0", "that of the subcommand",
@@ -66,33 +70,54 @@ impl Session {
         let Err(denied) = account.user().check(command, args) else {
             return Ok(());
         };
-        let in_multi = self.in_exec || self.is_queueing();
-        let context = if in_multi { "multi" } else { "toplevel" };
         let object = denied.object(command, args);
-        self.note_refusal(denied.reason(), context, &object, &account.name);
+        self.note_refusal(denied.reason(), &object, &account.name);
         Err(denied.error(&account.name, command))
     }
 
     /// Notes that something was refused to a user.
-    pub(super) fn note_refusal(
-        &self,
-        reason: &'static str,
-        context: &'static str,
-        object: &[u8],
-        user: &str,
-    ) {
-        let now = self.now();
-        let mut entry = Entry::new(reason, context, now);
+    pub(super) fn note_refusal(&self, reason: &'static str, object: &[u8], user: &str) {
+        let in_multi = self.in_exec || self.is_queueing();
+        let context = if in_multi { "multi" } else { "toplevel" };
+        let mut entry = Entry::new(reason, context, self.now());
         entry.object = object.into();
         entry.user = user.into();
-        entry.client = self.line_about(&self.client, now).trim_end().into();
-        let server = self.server();
-        server.acl.log.add(entry, server.config.acllog_max_len());
+        note(self.server(), &self.client, entry);
     }
 
     fn account_of(&self, name: &[u8]) -> Option<Arc<Account>> {
         self.server().acl.find(str::from_utf8(name).ok()?)
     }
+}
+
+fn note(server: &Server, client: &Client, mut entry: Entry) {
+    entry.client = line_about(server, client, entry.created).trim_end().into();
+    server.acl.log.add(entry, server.config.acllog_max_len());
+}
+
+/// Refuses a command that another one, such as a script, runs on behalf of a client without the right to it.
+pub(super) fn check_inside(work: &Work<'_>, command: &Command, args: &Args<'_>) -> Result<()> {
+    if !work.restricted {
+        return Ok(());
+    }
+    let server = &work.engine.server;
+    let client = server.clients.find(work.client);
+    let Some(client) = client else {
+        return Err(Error::refused("NOPERM the client is gone"));
+    };
+    let user = client.facts().user.clone();
+    let rights = server.acl.find(&user).map(|account| account.user());
+    // Nobody has rights under the name of a user that is gone.
+    let checked = rights.map_or(Err(Denied::Command), |rights| rights.check(command, args));
+    checked.map_err(|denied| {
+        let mut entry = Entry::new(denied.reason(), "lua", Timestamp::from_millis(work.now));
+        entry.object = denied.object(command, args);
+        entry.user.clone_from(&user);
+        note(server, &client, entry);
+        let line = denied.error(&user, command).to_string();
+        let why = line.strip_prefix("NOPERM ").unwrap_or(&line);
+        Error::refused_with(format!("NOPERM ACL failure in script: {why}"))
+    })
 }
 
 fn text(text: &str) -> Reply {
@@ -328,9 +353,7 @@ fn log(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     };
     let now = session.now();
     let shown = log.newest(usize::try_from(count).unwrap_or(0));
-    let millis = |at: crate::storage::Timestamp| {
-        Reply::Int(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
-    };
+    let millis = |at: Timestamp| Reply::Int(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
     let shown = shown.into_iter().map(|entry| {
         let age = now.saturating_since(entry.updated).as_secs_f64();
         let number = |number: u64| Reply::Int(i64::try_from(number).unwrap_or(i64::MAX));
@@ -348,4 +371,53 @@ fn log(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         ])
     });
     Ok(Reply::Array(shown.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::execute_in;
+    use crate::db::Db;
+    use crate::keyspace::engine::Keys;
+    use crate::storage::Store;
+
+    #[test]
+    fn what_runs_inside_another_command_is_checked() {
+        let db = Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts");
+        let rules = ["on", "nopass", "~a*", "+@all", "-flushall"];
+        db.acl().set_user("ada", rules).expect("rules");
+        let mut session = db.session();
+        session.log_in("ada", "").expect("no password is needed");
+        let inside = |caller, args: &[&[u8]]| {
+            let ran = db
+                .engine
+                .run_as(caller, Keys::Open, |work| execute_in(work, args));
+            ran.map(drop).map_err(|error| error.to_string())
+        };
+        let caller = session.caller();
+        assert_eq!(inside(caller, &[b"SET", b"a", b"1"]), Ok(()));
+        for (args, why) in [
+            (
+                &[&b"SET"[..], b"b", b"1"][..],
+                "No permissions to access a key",
+            ),
+            (
+                &[b"FLUSHALL"],
+                "User ada has no permissions to run the 'flushall' command",
+            ),
+        ] {
+            let refused = format!("NOPERM ACL failure in script: {why}");
+            assert_eq!(inside(caller, args), Err(refused));
+            assert_eq!(
+                inside(db.caller(), args),
+                Ok(()),
+                "the host may do everything"
+            );
+        }
+        let newest = &db.engine.server.acl.log.newest(1)[0];
+        assert_eq!((newest.context, &*newest.object), ("lua", &b"flushall"[..]));
+        db.acl()
+            .delete_user("ada")
+            .expect("is not the default user");
+        assert!(inside(caller, &[b"SET", b"a", b"1"]).is_err());
+    }
 }

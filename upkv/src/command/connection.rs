@@ -58,12 +58,7 @@ impl Session {
         if let Some(account) = self.db.engine.server.acl.log_in(user, password) {
             return self.enter(account);
         }
-        let context = if self.is_queueing() {
-            "multi"
-        } else {
-            "toplevel"
-        };
-        self.note_refusal("auth", context, word, &String::from_utf8_lossy(user));
+        self.note_refusal("auth", word, &String::from_utf8_lossy(user));
         Err(wrong_password())
     }
 

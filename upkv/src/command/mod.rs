@@ -75,9 +75,15 @@ fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Re
     engine.finish(ran, caller.level)
 }
 
-/// Runs one command inside a larger work.
+/// Runs one command inside a larger work, if whoever that runs for has the right to it.
 pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     let command = Command::find(args)?;
+    acl::check_inside(work, command, args)?;
+    run_in(work, command, args)
+}
+
+/// As [`execute_in`] for a command that was checked.
+fn run_in(work: &mut Work<'_>, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
     work.engine.check_room_inside(command)?;
     work.reads = command.has(row::READ);

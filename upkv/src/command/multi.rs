@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::args::{self, Args};
-use super::execute_in;
 use super::reply::Reply;
 use super::row::{ALL, Command, EACH, EVERY, Handler, NO_KEYS, WRITE, rows, session};
+use super::run_in;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::Keys;
@@ -197,7 +197,7 @@ impl Session {
                         Ok(reply)
                     }
                     _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
-                    (Handler::Data(_) | Handler::Container, _) => execute_in(work, line),
+                    (Handler::Data(_) | Handler::Container, _) => run_in(work, command, line),
                 };
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),

@@ -372,6 +372,11 @@ impl Session {
         })
     }
 
+    fn is_restricted(&self) -> bool {
+        let account = self.account.as_ref();
+        account.is_some_and(|account| !account.is_unrestricted())
+    }
+
     pub(super) fn caller(&self) -> Caller {
         Caller {
             db: self.db.index,
@@ -381,6 +386,7 @@ impl Session {
                 .or_else(|| self.db.engine.server.config.durability()),
             client: self.client.id(),
             touches: self.touches,
+            restricted: self.is_restricted(),
         }
     }
 

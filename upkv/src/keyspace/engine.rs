@@ -86,6 +86,8 @@ pub(crate) struct Caller {
     pub(crate) client: u64,
     /// Whether what it reads counts as used.
     pub(crate) touches: bool,
+    /// Whether its user has to be asked for before another command runs on its behalf.
+    pub(crate) restricted: bool,
 }
 
 /// A work that went through, before anybody waits for its commit.
@@ -212,6 +214,7 @@ impl Engine {
             level,
             client: 0,
             touches: true,
+            restricted: false,
         };
         let ran = self.run_as(caller, keys, body)?;
         self.finish(ran, level)
@@ -231,6 +234,7 @@ impl Engine {
             let mut work = Work::new(self, caller.db, std::mem::take(&mut loaded), impatient);
             work.client = caller.client;
             work.touches = caller.touches;
+            work.restricted = caller.restricted;
             let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
             let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {

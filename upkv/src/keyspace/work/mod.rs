@@ -51,6 +51,8 @@ pub struct Work<'a> {
     pub(crate) client: u64,
     /// Whether what is read counts as used.
     pub(crate) touches: bool,
+    /// Whether the rights of the client are limited.
+    pub(crate) restricted: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -149,6 +151,7 @@ impl<'a> Work<'a> {
             waiting: Waiting::default(),
             client: 0,
             touches: true,
+            restricted: false,
             pending: None,
             loaded,
             impatient,

@@ -36,7 +36,7 @@ pub(crate) fn of(command: &Command, args: &[&[u8]]) -> (Access, Access) {
         "exists" | "hexists" | "hlen" | "hstrlen" | "llen" | "memory|usage" | "scard"
         | "sismember" | "strlen" | "touch" | "type" | "watch" | "xlen" | "zcard" => same(NEITHER),
         name if name.starts_with("object|") => same(NEITHER),
-        "xreadgroup" => same(READS),
+        "pfdebug" | "xreadgroup" => same(READS),
         "copy" | "georadius" | "georadiusbymember" | "sort" => (READS, WRITES),
         "pfmerge" => (BOTH, READS),
         "blmove" | "brpoplpush" | "lmove" | "rename" | "renamenx" | "rpoplpush" | "smove" => {
@@ -66,10 +66,15 @@ pub(crate) fn of(command: &Command, args: &[&[u8]]) -> (Access, Access) {
     }
 }
 
-/// Whether BITFIELD changes nothing.
+/// Whether BITFIELD changes nothing; what cannot be read might.
 fn only_gets(args: &[&[u8]]) -> bool {
-    let rest = args.iter().skip(2);
-    !rest
-        .into_iter()
-        .any(|arg| arg.eq_ignore_ascii_case(b"SET") || arg.eq_ignore_ascii_case(b"INCRBY"))
+    let mut rest = args.get(2..).unwrap_or_default();
+    loop {
+        rest = match rest {
+            [] => return true,
+            [word, _, _, rest @ ..] if word.eq_ignore_ascii_case(b"GET") => rest,
+            [word, _, rest @ ..] if word.eq_ignore_ascii_case(b"OVERFLOW") => rest,
+            _ => return false,
+        };
+    }
 }

@@ -75,6 +75,12 @@ impl Log {
         if entry.object.len() > OBJECT_BYTES_MAX {
             entry.object = entry.object[..OBJECT_BYTES_MAX].into();
         }
+        // Whoever fails to log in may claim any name.
+        if entry.user.len() > OBJECT_BYTES_MAX {
+            entry
+                .user
+                .truncate(entry.user.floor_char_boundary(OBJECT_BYTES_MAX));
+        }
         let mut kept = self.kept.lock();
         let mut recent = kept.entries.iter().take(LIKE_ENTRIES);
         let like = recent.position(|known| known.is_like(&entry));

@@ -27,7 +27,6 @@ pub(crate) struct Config {
     latency_monitor_threshold: AtomicI64,
     busy_reply_threshold: AtomicI64,
     acllog_max_len: AtomicI64,
-    timeout: AtomicI64,
     output_limits: Mutex<[OutputLimit; 3]>,
     appendfsync: AtomicU8,
     /// Users that are made from now on may use all channels.
@@ -48,7 +47,6 @@ impl Default for Config {
             latency_monitor_threshold: AtomicI64::new(0),
             busy_reply_threshold: AtomicI64::new(5_000),
             acllog_max_len: AtomicI64::new(128),
-            timeout: AtomicI64::new(0),
             output_limits: Mutex::new([
                 [0, 0, 0],
                 [256 << 20, 64 << 20, 60],

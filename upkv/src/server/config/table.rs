@@ -389,7 +389,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     long("stream-node-max-entries", 0, "100"),
     int("tcp-backlog", 0, "511").fixed(),
     int("tcp-keepalive", 0, "300"),
-    int("timeout", 0, "0").number(|config| &config.timeout),
+    int("timeout", 0, "0"),
     long("tracking-table-max-keys", 0, "1000000").engine(tracked_keys, set_tracked_keys),
     text("unixsocket", "").fixed(),
     long("zset-max-listpack-entries", 0, "128").alias("zset-max-ziplist-entries"),
