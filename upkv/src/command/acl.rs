@@ -19,6 +19,7 @@ use crate::server::acl::check::Denied;
 use crate::server::acl::log::Entry;
 use crate::server::acl::selector::Selector;
 use crate::server::acl::tokens;
+use crate::server::acl::user::hex;
 use crate::server::clients::Client;
 use crate::storage::Timestamp;
 
@@ -289,7 +290,7 @@ fn genpass(_session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     })?;
     let digits = bits.div_ceil(4);
     let bytes = tokens::secret_bytes(digits.div_ceil(2)).ok_or_else(no_random)?;
-    let mut shown: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut shown = hex(&bytes);
     shown.truncate(digits);
     Ok(Reply::bulk(shown))
 }

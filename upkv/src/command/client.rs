@@ -280,7 +280,10 @@ fn kill(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     let (me, now) = (session.id(), session.now());
     let mut count = 0;
     for client in session.db.engine.server.clients.all() {
-        if !filter.takes(&client, now) || (filter.skip_me && client.id() == me) {
+        if client.is_closing()
+            || !filter.takes(&client, now)
+            || (filter.skip_me && client.id() == me)
+        {
             continue;
         }
         count += 1;

@@ -32,6 +32,10 @@ use crate::value::zset::Zset;
 use crate::value::{Collection, Kind, Object, Undo};
 
 /// See the module documentation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about who runs this and how"
+)]
 pub struct Work<'a> {
     pub(crate) engine: &'a Engine,
     /// The time of everything in this work, in ms since the Unix epoch.

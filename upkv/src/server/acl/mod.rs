@@ -367,8 +367,12 @@ impl Server {
             .entry(DEFAULT_USER.into())
             .or_insert_with(User::everything);
         let mut accounts = self.acl.accounts.write();
-        let gone = |name: &Box<str>| !users.contains_key(name);
-        let mut ended: Vec<Box<str>> = accounts.keys().filter(|name| gone(name)).cloned().collect();
+        let gone = |name: &str| !users.contains_key(name);
+        let mut ended: Vec<Box<str>> = accounts
+            .keys()
+            .filter(|name| gone(name.as_ref()))
+            .cloned()
+            .collect();
         accounts.retain(|name, _| users.contains_key(name));
         for (name, user) in users {
             match accounts.get(&name) {
@@ -386,9 +390,9 @@ impl Server {
             }
         }
         drop(accounts);
-        ended
-            .iter()
-            .for_each(|name| self.close_clients_of(name, me));
+        for name in &ended {
+            self.close_clients_of(name, me);
+        }
         Ok(())
     }
 }

@@ -178,7 +178,7 @@ impl Commands {
         let Some(row) = row_of(command.name) else {
             return false;
         };
-        let is_allowed = |first: &Box<str>| {
+        let is_allowed = |first: &str| {
             args.get(1)
                 .is_some_and(|given| given.eq_ignore_ascii_case(first.as_bytes()))
         };
@@ -186,7 +186,7 @@ impl Commands {
             || self
                 .first_arguments
                 .get(&row)
-                .is_some_and(|allowed| allowed.iter().any(is_allowed))
+                .is_some_and(|allowed| allowed.iter().any(|first| is_allowed(first)))
     }
 }
 
@@ -307,14 +307,14 @@ impl Selector {
 
     /// Whether a channel may be used; a pattern of channels has to be given as such.
     pub(crate) fn allows_channel(&self, name: &[u8], is_pattern: bool) -> bool {
-        let fits = |pattern: &Box<str>| {
+        let fits = |pattern: &str| {
             if is_pattern {
                 pattern.as_bytes() == name
             } else {
                 glob::matches(pattern.as_bytes(), name)
             }
         };
-        self.all_channels || self.channels.iter().any(fits)
+        self.all_channels || self.channels.iter().any(|pattern| fits(pattern))
     }
 
     /// The commands, as rules.

@@ -26,8 +26,11 @@ pub(crate) fn hash(password: &[u8]) -> Hash {
     Sha256::digest(password).into()
 }
 
-fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(digit).collect()
 }
 
 fn from_hex(text: &str) -> Option<Hash> {
@@ -162,7 +165,7 @@ impl User {
 
     /// Digests of the passwords, in hexadecimal.
     pub(crate) fn show_passwords(&self) -> Vec<String> {
-        self.passwords.iter().map(hex).collect()
+        self.passwords.iter().map(|hash| hex(hash)).collect()
     }
 
     /// Words about the user itself.

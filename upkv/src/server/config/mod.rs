@@ -131,12 +131,6 @@ pub(crate) fn find(engine: &Engine, patterns: &[&[u8]]) -> Vec<(String, String)>
     found.into_values().collect()
 }
 
-/// The value of the parameter of a name.
-pub(crate) fn get(engine: &Engine, name: &str) -> Option<String> {
-    let parameter = PARAMETERS.iter().find(|one| one.is_called(name.as_bytes()));
-    parameter.map(|parameter| current(engine, parameter))
-}
-
 fn current(engine: &Engine, parameter: &Parameter) -> String {
     let config = &engine.server.config;
     match parameter.live {
@@ -223,7 +217,8 @@ mod tests {
                 let pair = [name.as_bytes(), value.as_bytes()];
                 set(engine, &[pair]).expect(&name);
             }
-            assert_eq!(get(engine, &name), Some(value), "{name}");
+            let after = find(engine, &[name.as_bytes()]);
+            assert_eq!(after, [(name, value)]);
         }
     }
 
