@@ -336,6 +336,29 @@ impl Session {
         self.enter(account)
     }
 
+    /// Acts as a user from now on, for a host that knows by other means who it serves.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`]: there is no such user, or it is off; the session stays as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use upkv::{Db, Store};
+    /// let db = Db::mount(&Store::memory()?, "cache")?;
+    /// db.acl().set_user("ada", ["on", "~*", "+get"])?;
+    /// let mut session = db.session();
+    /// session.act_as("ada")?;
+    /// session.command(["GET", "a"])?;
+    /// assert!(session.command(["SET", "a", "1"]).is_err());
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn act_as(&mut self, user: &str) -> Result<()> {
+        let account = self.db.engine.server.acl.enabled(user);
+        self.enter(account.ok_or_else(crate::command::wrong_password)?)
+    }
+
     /// The name of the user; `None` before a login that is needed.
     pub fn user(&self) -> Option<&str> {
         self.account.as_ref().map(|account| &*account.name)

@@ -19,7 +19,7 @@ use crate::server::acl::check::Denied;
 use crate::server::acl::log::Entry;
 use crate::server::acl::selector::Selector;
 use crate::server::acl::tokens;
-use crate::server::acl::user::hex;
+use crate::server::acl::user::{User, hex};
 use crate::server::clients::Client;
 use crate::storage::Timestamp;
 
@@ -96,29 +96,51 @@ fn note(server: &Server, client: &Client, mut entry: Entry) {
     server.acl.log.add(entry, server.config.acllog_max_len());
 }
 
+/// The name of the user that a work runs for, and its rights; it has none once it is deleted.
+fn user_of(work: &Work<'_>) -> (String, Option<Arc<User>>) {
+    let server = &work.engine.server;
+    let client = server.clients.find(work.client);
+    let name = client.map_or_else(String::new, |client| client.facts().user.clone());
+    let account = server.acl.find(&name);
+    (name, account.map(|account| account.user()))
+}
+
 /// Refuses a command that another one, such as a script, runs on behalf of a client without the right to it.
 pub(super) fn check_inside(work: &Work<'_>, command: &Command, args: &Args<'_>) -> Result<()> {
     if !work.restricted {
         return Ok(());
     }
-    let server = &work.engine.server;
-    let client = server.clients.find(work.client);
-    let Some(client) = client else {
-        return Err(Error::refused("NOPERM the client is gone"));
-    };
-    let user = client.facts().user.clone();
-    let rights = server.acl.find(&user).map(|account| account.user());
-    // Nobody has rights under the name of a user that is gone.
-    let checked = rights.map_or(Err(Denied::Command), |rights| rights.check(command, args));
+    let (name, user) = user_of(work);
+    let checked = user.map_or(Err(Denied::Command), |user| user.check(command, args));
     checked.map_err(|denied| {
         let mut entry = Entry::new(denied.reason(), "lua", Timestamp::from_millis(work.now));
         entry.object = denied.object(command, args);
-        entry.user.clone_from(&user);
-        note(server, &client, entry);
-        let line = denied.error(&user, command).to_string();
+        entry.user.clone_from(&name);
+        let server = &work.engine.server;
+        if let Some(client) = server.clients.find(work.client) {
+            note(server, &client, entry);
+        }
+        let line = denied.error(&name, command).to_string();
         let why = line.strip_prefix("NOPERM ").unwrap_or(&line);
         Error::refused_with(format!("NOPERM ACL failure in script: {why}"))
     })
+}
+
+/// Refuses an option of SORT that reads keys which are not among its arguments, unless the user may read all.
+pub(super) fn check_reads_all(work: &Work<'_>, args: &Args<'_>, option: &str) -> Result<()> {
+    if !work.restricted {
+        return Ok(());
+    }
+    let command = Command::find(args)?;
+    let reads_all =
+        |selector: &Selector| selector.allows_command(command, args) && selector.reads_all_keys();
+    let (_, user) = user_of(work);
+    if user.is_some_and(|user| user.selectors().iter().any(reads_all)) {
+        return Ok(());
+    }
+    Err(Error::refused_with(format!(
+        "ERR {option} option of SORT denied due to insufficient ACL permissions."
+    )))
 }
 
 fn text(text: &str) -> Reply {

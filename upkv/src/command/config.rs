@@ -75,10 +75,6 @@ impl Session {
     }
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every row of the table has this signature"
-)]
 fn rewrite(_session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
     Err(Error::refused(
         "ERR The server is running without a config file",

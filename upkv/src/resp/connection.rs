@@ -17,9 +17,6 @@ use crate::server::pause::PauseWait;
 use crate::server::waiter::Parked;
 use crate::storage::sync::{Mutex, MutexGuard};
 
-/// Bytes of replies that may wait to be taken before the connection is closed.
-const OUTPUT_BYTES_MAX: usize = 256 << 20;
-
 /// A client on the other end of a stream of bytes, in RESP2 or RESP3.
 ///
 /// Feed it what the socket received; send what its [`Output`] hands out. One thread, or task, does the first and
@@ -85,7 +82,7 @@ impl Connection {
     pub fn new(session: Session) -> Self {
         let buffer = Buffer {
             bytes: Vec::new(),
-            limit_bytes: OUTPUT_BYTES_MAX,
+            limit_bytes: session.db.engine.server.config.replies_bytes_max(),
             proto: session.protocol(),
             subscribed: false,
             closed: false,
@@ -104,7 +101,7 @@ impl Connection {
     }
 
     /// Sets how many bytes of replies may wait to be taken before the connection is closed; 0 is no limit.
-    /// Default: 256 MiB.
+    /// Default: what `client-output-buffer-limit` says about normal clients, at first 256 MiB.
     #[must_use]
     pub fn output_limit_bytes(self, bytes: usize) -> Self {
         self.output.buffer.lock().limit_bytes = bytes;

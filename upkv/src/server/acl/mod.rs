@@ -159,12 +159,17 @@ impl Acl {
         account.is_some_and(|account| account.user().no_password)
     }
 
+    /// The account of a user that may log in.
+    pub(crate) fn enabled(&self, name: &str) -> Option<Arc<Account>> {
+        self.find(name).filter(|account| account.user().on)
+    }
+
     /// The account that a name and a password stand for.
     pub(crate) fn log_in(&self, name: &[u8], password: &[u8]) -> Option<Arc<Account>> {
-        let account = self.find(str::from_utf8(name).ok()?)?;
+        let account = self.enabled(str::from_utf8(name).ok()?)?;
         let user = account.user();
         let right = user.no_password || user.has_password(&hash(password));
-        (user.on && right).then_some(account)
+        right.then_some(account)
     }
 
     /// The account that a token stands for.
@@ -215,17 +220,11 @@ impl Acl {
     /// Makes the default user ask for a password; for none if it is empty.
     pub(crate) fn set_default_password(&self, password: &str) {
         *self.default_password.write() = password.into();
-        if let Some(account) = self.find(DEFAULT_USER) {
+        // Nobody else may change the user between the look and the change.
+        let accounts = self.accounts.write();
+        if let Some(account) = accounts.get(DEFAULT_USER) {
             let mut user = User::clone(&account.user());
-            let password = format!(">{password}");
-            let rules = [
-                "resetpass",
-                if password == ">" { "nopass" } else { &password },
-            ];
-            for rule in rules {
-                let applied = user.apply(rule.as_bytes(), false);
-                debug_assert!(applied.is_ok(), "rules about passwords are never refused");
-            }
+            user.set_only_password(password.as_bytes());
             account.set(user);
         }
     }
@@ -392,6 +391,9 @@ impl Server {
         drop(accounts);
         for name in &ended {
             self.close_clients_of(name, me);
+        }
+        if let Some(account) = self.acl.find(DEFAULT_USER) {
+            self.silence(&account, me);
         }
         Ok(())
     }

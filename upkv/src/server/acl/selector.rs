@@ -305,6 +305,12 @@ impl Selector {
         self.all_keys || self.keys.iter().any(fits)
     }
 
+    /// Whether every key may be read.
+    pub(crate) fn reads_all_keys(&self) -> bool {
+        let is_all = |(access, pattern): &(Access, Box<str>)| access.read && &**pattern == "*";
+        self.all_keys || self.keys.iter().any(is_all)
+    }
+
     /// Whether a channel may be used; a pattern of channels has to be given as such.
     pub(crate) fn allows_channel(&self, name: &[u8], is_pattern: bool) -> bool {
         let fits = |pattern: &str| {

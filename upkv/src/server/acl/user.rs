@@ -140,6 +140,15 @@ impl User {
         self.root().apply(rule)
     }
 
+    /// Leaves one password, or none at all if it is empty.
+    pub(crate) fn set_only_password(&mut self, password: &[u8]) {
+        self.passwords.clear();
+        self.no_password = password.is_empty();
+        if !password.is_empty() {
+            self.passwords.push(hash(password));
+        }
+    }
+
     fn add_password(&mut self, hash: Hash) {
         self.no_password = false;
         if !self.passwords.contains(&hash) {

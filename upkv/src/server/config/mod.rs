@@ -47,11 +47,7 @@ impl Default for Config {
             latency_monitor_threshold: AtomicI64::new(0),
             busy_reply_threshold: AtomicI64::new(5_000),
             acllog_max_len: AtomicI64::new(128),
-            output_limits: Mutex::new([
-                [0, 0, 0],
-                [256 << 20, 64 << 20, 60],
-                [32 << 20, 8 << 20, 60],
-            ]),
+            output_limits: Mutex::new(value::OUTPUT_LIMITS),
             appendfsync: AtomicU8::new(FSYNC_UNSET),
             new_users_hear_all: AtomicBool::new(false),
         }
@@ -87,6 +83,12 @@ impl Config {
     /// Whether users that are made from now on may use all channels.
     pub(crate) fn new_users_hear_all(&self) -> bool {
         self.new_users_hear_all.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of replies that may wait for a connection that is made now; 0 is no limit.
+    pub(crate) fn replies_bytes_max(&self) -> usize {
+        let [hard, ..] = self.output_limits.lock()[value::NORMAL];
+        usize::try_from(hard).unwrap_or(usize::MAX)
     }
 
     /// What writes survive once they return, if `appendfsync` was set.
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_is_told_of_every_parameter_can_be_set() {
-        let db = Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts");
+        let db = db();
         let engine = &db.engine;
         for (name, value) in find(engine, &[b"*"]) {
             let parameter = PARAMETERS
@@ -220,6 +222,66 @@ mod tests {
             let after = find(engine, &[name.as_bytes()]);
             assert_eq!(after, [(name, value)]);
         }
+    }
+
+    fn set_in(db: &Db, line: &str) {
+        let mut session = db.session();
+        session.command(line.split(' ')).expect(line);
+    }
+
+    fn db() -> Db {
+        Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts")
+    }
+
+    #[test]
+    fn a_limit_of_memory_holds_at_once() {
+        let db = db();
+        db.set("a", "1").expect("room");
+        set_in(&db, "CONFIG SET maxmemory 1 maxmemory-policy allkeys-lru");
+        assert!(db.is_empty().expect("counted"));
+        assert_eq!(db.max_memory_bytes(), Some(1));
+        set_in(&db, "CONFIG SET maxmemory 0");
+        assert_eq!(db.max_memory_bytes(), None);
+        // What the host sets is told as well.
+        db.set_eviction_samples(9);
+        let told = find(&db.engine, &[b"maxmemory-samples"]);
+        assert_eq!(told, [("maxmemory-samples".into(), "9".into())]);
+    }
+
+    #[test]
+    fn appendfsync_is_what_commands_wait_for() {
+        let db = db();
+        assert_eq!(db.caller().level, None);
+        set_in(&db, "CONFIG SET appendfsync always");
+        assert_eq!(db.caller().level, Some(Durability::Disk));
+        let chosen = db.with_durability(Durability::Memory);
+        assert_eq!(chosen.caller().level, Some(Durability::Memory));
+        set_in(&db, "CONFIG SET appendfsync no");
+        assert_eq!(db.caller().level, Some(Durability::Os));
+    }
+
+    #[test]
+    fn counting_starts_from_zero() {
+        let db = db();
+        db.get("missing").expect("no error");
+        assert_eq!(db.stats().misses, 1);
+        set_in(&db, "CONFIG RESETSTAT");
+        let stats = db.stats();
+        assert_eq!((stats.misses, stats.clients_accepted), (0, 0));
+    }
+
+    #[test]
+    fn numbers_that_others_read_are_set() {
+        let db = db();
+        set_in(
+            &db,
+            "CONFIG SET slowlog-log-slower-than -1 slowlog-max-len 7 latency-monitor-threshold 8 lua-time-limit 9",
+        );
+        let config = &db.engine.server.config;
+        assert_eq!(config.slowlog_log_slower_than(), -1);
+        assert_eq!(config.slowlog_max_len(), 7);
+        assert_eq!(config.latency_monitor_threshold(), 8);
+        assert_eq!(config.busy_reply_threshold(), 9);
     }
 
     #[test]

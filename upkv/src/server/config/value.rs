@@ -49,8 +49,17 @@ pub(crate) type OutputLimit = [u64; 3];
 
 /// Classes of clients with an output limit of their own.
 pub(crate) const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
-/// Position of subscribers among the classes.
+/// Positions of clients and of subscribers among the classes.
+pub(crate) const NORMAL: usize = 0;
 pub(crate) const PUBSUB: usize = 2;
+/// Bytes of replies that may wait to be taken before a connection is closed, at first.
+const REPLIES_BYTES_MAX: u64 = 256 << 20;
+/// Limits of all classes at first; that of subscribers is Redis' own.
+pub(crate) const OUTPUT_LIMITS: [OutputLimit; 3] = [
+    [REPLIES_BYTES_MAX, 0, 0],
+    [256 << 20, 64 << 20, 60],
+    [32 << 20, 8 << 20, 60],
+];
 
 impl Kind {
     /// The value that a text stands for.
