@@ -69,7 +69,7 @@ fn commands_are_in_the_categories_of_redis() {
 
 /// Rules at random, also ones that are refused.
 fn rules(random: &mut Random) -> Vec<String> {
-    const RULES: [&str; 44] = [
+    const RULES: [&str; 47] = [
         "on",
         "off",
         "nopass",
@@ -114,6 +114,9 @@ fn rules(random: &mut Random) -> Vec<String> {
         "nonsense",
         "+nonsense",
         "(+nonsense)",
+        "(~a))",
+        "~x)",
+        "&(y",
     ];
     let count = random.below(6);
     let rule = |_| RULES[random.below(RULES.len())].to_owned();

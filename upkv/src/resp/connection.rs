@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::request::{Parser, Request};
+use super::request::{Limits, Parser, Request};
 use crate::command::{Replies, Reply, Session, Step};
 use crate::error::Result;
 use crate::server::clients::Client;
@@ -178,7 +178,13 @@ impl Connection {
             return Some(request);
         }
         let authenticated = self.session.account.is_some();
-        match self.parser.next(authenticated) {
+        let config = &self.session.db.engine.server.config;
+        let limits = Limits {
+            authenticated,
+            bulk_bytes_max: config.proto_max_bulk_len(),
+            query_bytes_max: config.client_query_buffer_limit(),
+        };
+        match self.parser.next(limits) {
             // A browser that was lured into sending a form here must not get to the lines in its body.
             Ok(Some(request)) if is_http(&request) => {
                 self.session.client.close_after_reply();

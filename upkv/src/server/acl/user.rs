@@ -132,6 +132,10 @@ impl User {
         if let Some(inner) = inner {
             let mut selector = Selector::new(all_channels);
             for rule in inner.split_ascii_whitespace() {
+                // It would end the set when the line is read again.
+                if rule.ends_with(')') {
+                    return Err(BadRule::Syntax);
+                }
                 selector.apply(rule)?;
             }
             self.selectors.push(selector);

@@ -27,6 +27,8 @@ pub(crate) struct Config {
     latency_monitor_threshold: AtomicI64,
     busy_reply_threshold: AtomicI64,
     acllog_max_len: AtomicI64,
+    proto_max_bulk_len: AtomicI64,
+    client_query_buffer_limit: AtomicI64,
     output_limits: Mutex<[OutputLimit; 3]>,
     appendfsync: AtomicU8,
     /// Users that are made from now on may use all channels.
@@ -47,6 +49,8 @@ impl Default for Config {
             latency_monitor_threshold: AtomicI64::new(0),
             busy_reply_threshold: AtomicI64::new(5_000),
             acllog_max_len: AtomicI64::new(128),
+            proto_max_bulk_len: AtomicI64::new(512 << 20),
+            client_query_buffer_limit: AtomicI64::new(1 << 30),
             output_limits: Mutex::new(value::OUTPUT_LIMITS),
             appendfsync: AtomicU8::new(FSYNC_UNSET),
             new_users_hear_all: AtomicBool::new(false),
@@ -78,6 +82,17 @@ impl Config {
     /// Refusals that are kept.
     pub(crate) fn acllog_max_len(&self) -> usize {
         usize::try_from(self.acllog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Bytes of an argument of a request.
+    pub(crate) fn proto_max_bulk_len(&self) -> i64 {
+        self.proto_max_bulk_len.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a request that is not complete.
+    pub(crate) fn client_query_buffer_limit(&self) -> usize {
+        let bytes = self.client_query_buffer_limit.load(Ordering::Relaxed);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     /// Whether users that are made from now on may use all channels.

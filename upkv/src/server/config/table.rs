@@ -262,7 +262,8 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         .number(|config| &config.busy_reply_threshold),
     parameter("client-output-buffer-limit", Kind::OutputLimits, "")
         .engine(output_limits, set_output_limits),
-    memory("client-query-buffer-limit", 1 << 20, "1073741824"),
+    memory("client-query-buffer-limit", 1 << 20, "1073741824")
+        .number(|config| &config.client_query_buffer_limit),
     switch("cluster-enabled", "no").fixed(),
     int("cluster-node-timeout", 0, "15000"),
     switch("cluster-require-full-coverage", "yes"),
@@ -347,7 +348,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         "ignore",
     ),
     switch("protected-mode", "yes"),
-    memory("proto-max-bulk-len", 1 << 20, "536870912"),
+    memory("proto-max-bulk-len", 1 << 20, "536870912").number(|config| &config.proto_max_bulk_len),
     switch("rdb-del-sync-files", "no"),
     int("rdb-key-save-delay", i32::MIN as i64, "0"),
     switch("rdb-save-incremental-fsync", "yes"),
