@@ -88,6 +88,7 @@ pub use crate::{
     command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},
     error::{Error, Result},
+    ops::stream::StreamEntry,
     options::{DbOptions, Eviction, SetOptions},
     rdb::{ExportReport, ImportReport, RdbError},
     resp::{Connection, FeedFuture, NextOutput, Output},
@@ -95,7 +96,7 @@ pub use crate::{
     stats::Stats,
     subscription::{NextMessage, Subscription},
     transaction::Transaction,
-    value::{Kind, owned::Value},
+    value::{Kind, owned::Value, stream::StreamId},
     view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
 };
 

@@ -21,6 +21,7 @@ pub(crate) mod row;
 mod server;
 mod session;
 mod sort;
+mod stream;
 mod string;
 mod string_more;
 mod table;

@@ -10,7 +10,7 @@ use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
     bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
-    server, sort, string, string_more, tracking, wait, zset, zset_pop,
+    server, sort, stream, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
 
@@ -32,6 +32,7 @@ static CHAPTERS: &[&[Command]] = &[
     pubsub::ROWS,
     server::ROWS,
     sort::ROWS,
+    stream::ROWS,
     string::ROWS,
     tracking::ROWS,
     wait::ROWS,

@@ -13,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod lcs;
 pub(crate) mod object;
 pub(crate) mod sort;
+pub(crate) mod stream;
 pub(crate) mod string;
 pub(crate) mod zset;
 

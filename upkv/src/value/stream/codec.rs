@@ -15,7 +15,7 @@
 //! |---|---|
 //! | 1 append | id, number of strings, names and values in turn |
 //! | 2 delete | id |
-//! | 3 remove all entries below an id | id |
+//! | 3 remove all entries up to an id | id |
 //! | 4 set the counters | last id, highest deleted id, entries ever added |
 //! | 5 create a group, or set where it is | group, last id, entries read if known |
 //! | 6 destroy a group | group |
@@ -56,7 +56,7 @@ pub(crate) enum Effect<'e> {
     Delete {
         id: StreamId,
     },
-    TrimBelow {
+    TrimThrough {
         id: StreamId,
     },
     Counters(Counters),
@@ -146,7 +146,7 @@ impl<'e> Effect<'e> {
             | Self::Ack { group, .. } => Some(group),
             Self::Append { .. }
             | Self::Delete { .. }
-            | Self::TrimBelow { .. }
+            | Self::TrimThrough { .. }
             | Self::Counters(_) => None,
         }
     }
@@ -168,7 +168,7 @@ impl<'e> Effect<'e> {
                 out.push(OP_DELETE);
                 put_id(out, *id);
             }
-            Self::TrimBelow { id } => {
+            Self::TrimThrough { id } => {
                 out.push(OP_TRIM);
                 put_id(out, *id);
             }
@@ -225,7 +225,7 @@ impl<'e> Effect<'e> {
                 fields: several(walk, Walk::bytes)?,
             },
             OP_DELETE => Self::Delete { id: id(walk)? },
-            OP_TRIM => Self::TrimBelow { id: id(walk)? },
+            OP_TRIM => Self::TrimThrough { id: id(walk)? },
             OP_COUNTERS => Self::Counters(counters(walk)?),
             OP_GROUP => Self::Group {
                 group: walk.bytes()?,

@@ -257,7 +257,7 @@ pub(super) enum Removed {
     },
     /// The only entry of a block.
     Whole { block: usize, gone: Box<Block> },
-    /// All entries below an id: whole blocks, and the start of the one that is first now.
+    /// All entries up to an id: whole blocks, and the start of the one that is first now.
     Front {
         gone: Vec<Block>,
         start: Box<[u8]>,
@@ -432,11 +432,11 @@ impl Entries {
         })
     }
 
-    /// Removes all entries below an id.
-    pub(super) fn remove_below(&mut self, id: StreamId) -> Removed {
+    /// Removes all entries up to an id.
+    pub(super) fn remove_through(&mut self, id: StreamId) -> Removed {
         let mut gone = Vec::new();
         while let Some((_, last)) = self.block_end(0)
-            && last < id
+            && last <= id
         {
             let block = self.blocks.pop_front().expect("the block just seen");
             self.len -= block.items as usize;
@@ -447,7 +447,7 @@ impl Entries {
         if let Some(block) = self.blocks.front_mut() {
             let mut offset = block.head;
             while let Some((entry, next)) = block.at(offset)
-                && entry.id < id
+                && entry.id <= id
             {
                 (offset, items) = (next, items + 1);
             }

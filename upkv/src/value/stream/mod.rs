@@ -133,7 +133,7 @@ impl Stream {
                 Before::Appended(before)
             }
             Effect::Delete { id } => Before::Removed(self.entries.remove(*id)?),
-            Effect::TrimBelow { id } => Before::Removed(self.entries.remove_below(*id)),
+            Effect::TrimThrough { id } => Before::Removed(self.entries.remove_through(*id)),
             Effect::Counters(counters) => {
                 if self
                     .entries

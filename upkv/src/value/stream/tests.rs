@@ -74,9 +74,9 @@ fn entries_follow_a_map() {
                     let at = usize::try_from(steps.below(500)).expect("small");
                     let id = model.keys().nth(at).copied().unwrap_or_default();
                     stream
-                        .apply(&Effect::TrimBelow { id })
+                        .apply(&Effect::TrimThrough { id })
                         .expect("always makes sense");
-                    model.retain(|other, _| *other >= id);
+                    model.retain(|other, _| *other > id);
                 }
                 2..5 => {
                     let at = usize::try_from(steps.below(2_000)).expect("small");
@@ -152,7 +152,7 @@ fn random_effect(steps: &mut Steps, stream: &Stream, run: impl FnOnce(&Effect<'_
             fields: vec![b"name", consumer],
         },
         4 => Effect::Delete { id: pick(steps) },
-        5 if number < 50 => Effect::TrimBelow { id: pick(steps) },
+        5 if number < 50 => Effect::TrimThrough { id: pick(steps) },
         5 | 6 => Effect::Consumer {
             group,
             consumer,
@@ -287,7 +287,7 @@ fn memory_follows_what_is_held() {
     let full = stream.memory() - base;
     assert!((999 * 20..999 * 30).contains(&full), "{full}");
     stream
-        .apply(&Effect::TrimBelow { id: StreamId::MAX })
+        .apply(&Effect::TrimThrough { id: StreamId::MAX })
         .expect("always makes sense");
     assert!(stream.memory() - base < 2_000, "{}", stream.memory());
 }
