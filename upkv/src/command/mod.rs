@@ -22,6 +22,8 @@ mod server;
 mod session;
 mod sort;
 mod stream;
+mod stream_group;
+mod stream_info;
 mod string;
 mod string_more;
 mod table;

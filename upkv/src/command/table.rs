@@ -10,7 +10,8 @@ use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
     bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
-    server, sort, stream, string, string_more, tracking, wait, zset, zset_pop,
+    server, sort, stream, stream_group, stream_info, string, string_more, tracking, wait, zset,
+    zset_pop,
 };
 use crate::error::{Error, Result};
 
@@ -33,6 +34,8 @@ static CHAPTERS: &[&[Command]] = &[
     server::ROWS,
     sort::ROWS,
     stream::ROWS,
+    stream_group::ROWS,
+    stream_info::ROWS,
     string::ROWS,
     tracking::ROWS,
     wait::ROWS,
