@@ -412,11 +412,9 @@ pub(super) fn reading<'a>(args: &'a Args<'a>, in_group: bool) -> Result<Reading<
             }
             [_, ..] if is("STREAMS") => {
                 if !rest.len().is_multiple_of(2) {
-                    return Err(Error::refused_with(format!(
-                        "ERR Unbalanced {} list of streams: for each stream key an ID or '{}' must be specified.",
-                        if in_group { "XREADGROUP" } else { "XREAD" },
-                        if in_group { '>' } else { '$' },
-                    )));
+                    return Err(Error::refused(
+                        "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+                    ));
                 }
                 (found.keys, found.ids) = rest.split_at(rest.len() / 2);
                 found.ids_at = at + 1 + found.keys.len();

@@ -91,6 +91,10 @@ fn group_options(args: &Args<'_>, may_make: bool) -> Result<GroupOptions> {
 fn xgroup_create(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let options = group_options(args, true)?;
     let exists = work.read::<Stream>(args[2])?.is_some();
+    if (exists || options.make_stream) && args.len() > 8 {
+        // An option came twice.
+        return Err(bad_subcommand("XGROUP", args[1]));
+    }
     let start = if args[4] == b"$" || !(exists || options.make_stream) {
         // A missing key is told before a bad id.
         Start::Last
@@ -111,6 +115,9 @@ fn xgroup_create(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 fn xgroup_set_id(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let options = group_options(args, false)?;
     stream_group::check_group(work, args[2], args[3])?;
+    if args.len() > 7 {
+        return Err(bad_subcommand("XGROUP", args[1]));
+    }
     let start = match args[4] {
         b"$" => Start::Last,
         b"-" => Start::After(StreamId::MIN),

@@ -108,8 +108,8 @@ fn full(args: &Args<'_>) -> Result<Option<usize>> {
 }
 
 fn xinfo_stream(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let listed = full(args)?;
     let stream = stream(work, args[2])?;
+    let listed = full(args)?;
     let (counters, entries) = (stream.counters(), stream.entries());
     let mut pairs = vec![
         ("length", Reply::count(stream.len())),
@@ -155,7 +155,7 @@ fn full_group(stream: &Stream, name: &[u8], group: &Group, listed: usize) -> Rep
         ("entries-read", known(group.read)),
         ("lag", known(lag(stream, group))),
         ("pel-count", Reply::count(group.pending.len())),
-        ("pel", Reply::Array(pending.collect())),
+        ("pending", Reply::Array(pending.collect())),
         ("consumers", Reply::Array(consumers.collect())),
     ])
 }
@@ -178,6 +178,6 @@ fn full_consumer(group: &Group, name: &[u8], consumer: &Consumer, listed: usize)
             consumer.active.map_or(Reply::Int(-1), number),
         ),
         ("pel-count", Reply::count(consumer.pending.len())),
-        ("pel", Reply::Array(pending.collect())),
+        ("pending", Reply::Array(pending.collect())),
     ])
 }

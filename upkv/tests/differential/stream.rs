@@ -241,7 +241,7 @@ pub(crate) fn line(r: &mut Random) -> Shape {
         29 => words("XINFO", vec!["GROUPS".into(), k]),
         30 => words("XINFO", vec!["CONSUMERS".into(), k, group]),
         _ => {
-            let mut line = words("XSETID", vec![k, pick(r, &["9", "70-1", "x", "0", "30"])]);
+            let mut line = words("XSETID", vec![k, pick(r, &["70-1", "x", "80", "99"])]);
             maybe(
                 r,
                 &mut line,
