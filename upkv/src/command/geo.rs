@@ -179,6 +179,10 @@ enum Form {
 
 /// The options of a search.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the command"
+)]
 struct Wanted<'a> {
     middle: Option<Point>,
     /// Whether a middle was given, though its member may be missing with the key.

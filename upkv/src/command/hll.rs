@@ -1,4 +1,4 @@
-//! Chapter: HyperLogLogs.
+//! Chapter: `HyperLogLogs`.
 
 use super::args::Args;
 use super::reply::Reply;

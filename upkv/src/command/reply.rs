@@ -107,7 +107,7 @@ impl Reply {
             Self::Error(text) => line(out, b'-', text),
             Self::Text(text) => line(out, b'+', text),
             Self::Decimal(text) | Self::Verbatim(text) | Self::BigNumber(text) => {
-                bulk(out, text.as_bytes())
+                bulk(out, text.as_bytes());
             }
             Self::Bool(value) => line(out, b':', if *value { "1" } else { "0" }),
             Self::Array(items) | Self::Set(items) | Self::Push(items) => {

@@ -6,8 +6,8 @@ use super::row::{At, Command, ONE, TWO, data, rows};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
+use crate::ops::lcs::Lcs;
 use crate::ops::string::{self, Set, SetIf};
-use crate::ops::{lcs, lcs::Lcs};
 use crate::options::{Condition, Deadline};
 use crate::value::Kind;
 

@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn unknown_commands_are_echoed() {
         let args: [&[u8]; 3] = [b"FOO", b"a", b"b"];
-        let error = Command::find(&args).err().expect("unknown").to_string();
+        let error = Command::find(&args).expect_err("unknown").to_string();
         assert_eq!(
             error,
             "ERR unknown command 'FOO', with args beginning with: 'a' 'b' "

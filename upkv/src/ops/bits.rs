@@ -144,18 +144,18 @@ pub(crate) fn position(
     work: &mut Work<'_>,
     key: &[u8],
     bit: bool,
-    part: Part,
+    within: Part,
 ) -> Result<Option<u64>> {
     let Some(value) = string::get(work, key)? else {
         return Ok((!bit).then_some(0));
     };
-    let bits = part.bits(value.len());
-    if bits.is_empty() {
+    let range = within.bits(value.len());
+    if range.is_empty() {
         return Ok(None);
     }
-    let found = position_in(&value, bit, bits.clone());
-    let past = !bit && part.end.is_none();
-    Ok(found.or_else(|| past.then_some(bits.end)))
+    let found = position_in(&value, bit, range.clone());
+    let past = !bit && within.end.is_none();
+    Ok(found.or_else(|| past.then_some(range.end)))
 }
 
 fn position_in(value: &[u8], bit: bool, bits: Range<u64>) -> Option<u64> {
@@ -305,8 +305,9 @@ impl IntType {
 
 /// The low 64 bits in two's complement.
 fn low_bits(value: i128) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = value.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    (value & i128::from(u64::MAX))
+        .try_into()
+        .expect("64 bits are left")
 }
 
 /// What becomes of a value that its type cannot hold.

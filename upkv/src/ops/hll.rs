@@ -1,4 +1,4 @@
-//! HyperLogLogs: sets of which only the approximate size is known.
+//! `HyperLogLogs`: sets of which only the approximate size is known.
 //!
 //! Only the registers that change go to the log, because an HLL is a string that is changed in place.
 

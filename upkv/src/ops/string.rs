@@ -75,8 +75,8 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
     check_size(key)?;
     check_size(value)?;
     let expire_at = absolute(how.deadline, work.now, expire_at(work, key)?, "set")?;
-    let compares = !matches!(how.condition, SetIf::Plain(_));
-    let previous = if how.get || compares {
+    let by_value = !matches!(how.condition, SetIf::Plain(_));
+    let previous = if how.get || by_value {
         get(work, key)?
     } else {
         None

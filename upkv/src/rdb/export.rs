@@ -183,7 +183,7 @@ fn shard(
                 .extend_from_slice(&slot.expire_at.to_le_bytes());
         }
         write::value(&mut output.buffer, &value, |out| {
-            put_string(out, &entry.key)
+            put_string(out, &entry.key);
         });
         report.keys += 1;
         if output.buffer.len() >= BUFFER_BYTES {

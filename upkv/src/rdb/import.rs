@@ -241,7 +241,7 @@ impl Batch<'_> {
                             keys += 1;
                         }
                         Err(kind) => {
-                            skipped.push((db.index, record.key.clone(), kind.name().into()))
+                            skipped.push((db.index, record.key.clone(), kind.name().into()));
                         }
                     }
                 }

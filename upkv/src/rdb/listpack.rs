@@ -237,8 +237,12 @@ mod tests {
         let texts = [0, 1, 63, 64, 4095, 4096, 16_380, 16_381, 16_382, 2_100_000]
             .map(|len| vec![b'x'; len]);
         let mut writer = Writer::new();
-        ints.iter().for_each(|value| writer.push_int(*value));
-        texts.iter().for_each(|text| writer.push(text));
+        for value in ints {
+            writer.push_int(value);
+        }
+        for text in &texts {
+            writer.push(text);
+        }
         let bytes = writer.into_bytes();
         let mut expected: Vec<_> = ints.iter().map(|value| Item::Int(*value)).collect();
         expected.extend(texts.iter().map(|text| Item::Text(text)));

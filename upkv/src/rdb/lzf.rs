@@ -121,7 +121,7 @@ mod tests {
             while text.len() < len {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let run = (seed >> 40) as usize % 300 + 1;
-                let letter = (seed >> 33) as u8;
+                let letter = (seed >> 33 & 0xff) as u8;
                 if round % 3 == 0 {
                     text.push(letter);
                 } else {

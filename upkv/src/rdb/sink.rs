@@ -12,16 +12,15 @@ pub(super) fn put_length(out: &mut Text, value: u64) {
     match value {
         0..=0x3f => out.push((value & 0x3f) as u8),
         0x40..=0x3fff => out.extend_from_slice(&((value & 0x3fff) as u16 | 0x4000).to_be_bytes()),
-        _ => match u32::try_from(value) {
-            Ok(value) => {
+        _ => {
+            if let Ok(value) = u32::try_from(value) {
                 out.push(0x80);
                 out.extend_from_slice(&value.to_be_bytes());
-            }
-            Err(_) => {
+            } else {
                 out.push(0x81);
                 out.extend_from_slice(&value.to_be_bytes());
             }
-        },
+        }
     }
 }
 

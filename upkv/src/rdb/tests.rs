@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Consumer, Entry, Field, Group, Id, Pending, Refused, Stream, Value, checksum, dump, restore,
-};
+use super::{Consumer, Entry, Field, Group, Id, Pending, Refused, Stream, Value, dump, restore};
 use crate::{Db, Error, RdbError, Store};
 
 fn random(seed: &mut u64) -> usize {
@@ -20,7 +18,7 @@ fn text(value: usize) -> Vec<u8> {
         1 => format!("-{value}").into_bytes(),
         2 => vec![b'a'; value % 300],
         3 => format!("item {value}").into_bytes(),
-        _ => vec![0, 0xff, (value & 0xff) as u8, (value >> 8 & 0xff) as u8],
+        _ => vec![0, 0xff, value.to_le_bytes()[0], value.to_le_bytes()[1]],
     }
 }
 
@@ -184,8 +182,8 @@ fn changed_payloads_are_refused_or_sound() {
             let at = random(&mut seed) % body.len();
             match random(&mut seed) % 4 {
                 0 => body[at] ^= 1 << (random(&mut seed) % 8),
-                1 => body[at] = (random(&mut seed) & 0xff) as u8,
-                2 => body[0] = (random(&mut seed) % 27) as u8,
+                1 => body[at] = random(&mut seed).to_le_bytes()[0],
+                2 => body[0] = (random(&mut seed) % 27).to_le_bytes()[0],
                 _ => body.truncate(at + 1),
             }
         }
@@ -225,7 +223,7 @@ fn changed_files_are_refused_or_sound() {
         let mut bad = file.clone();
         // The version in the header is not damage that a checksum of 0 would let through.
         let at = 9 + random(&mut seed) % (bad.len() - 9);
-        if random(&mut seed) % 3 == 0 {
+        if random(&mut seed).is_multiple_of(3) {
             bad.truncate(at);
         } else {
             bad[at] ^= 1 << (random(&mut seed) % 8);

@@ -39,7 +39,9 @@ pub(super) fn value(out: &mut Text, value: &Value, between: impl FnOnce(&mut Tex
         (Value::List(items), _) => list(out, items),
         (Value::Set(members), Form::Plain) => {
             put_count(out, members.len());
-            members.iter().for_each(|member| put_string(out, member));
+            for member in members {
+                put_string(out, member);
+            }
         }
         (Value::Set(members), Form::Packed) => {
             let mut values: Vec<i64> = members

@@ -224,8 +224,9 @@ impl Object {
             Self::List(list) => list.len() == 0,
             Self::Set(set) => set.len() == 0,
             // A stream stays when its last entry goes, and an empty document is a value.
-            Self::Stream(_) | Self::Json(_) => false,
-            Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => false,
+            Self::Stream(_) | Self::Json(_) | Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => {
+                false
+            }
         }
     }
 

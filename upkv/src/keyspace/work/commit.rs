@@ -145,10 +145,6 @@ impl Work<'_> {
     }
 
     /// Exchanges two databases; their keys changed for whoever watches one that is there in either.
-    #[expect(
-        clippy::iter_over_hash_type,
-        reason = "every watcher is told, the order shows nowhere"
-    )]
     fn publish_swap(&mut self, a: u8, b: u8) {
         let engine = self.engine;
         let of = |db| engine.first_shard(engine.swapped.physical(db));

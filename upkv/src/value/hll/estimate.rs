@@ -1,7 +1,7 @@
 //! From elements to registers, and from registers to the estimate.
 //!
-//! Elements are hashed with MurmurHash64A; the estimate is Ertl's improved estimator ("New cardinality
-//! estimation algorithms for HyperLogLog sketches", 2017), with the constants and the order of operations
+//! Elements are hashed with `MurmurHash64A`; the estimate is Ertl's improved estimator ("New cardinality
+//! estimation algorithms for `HyperLogLog` sketches", 2017), with the constants and the order of operations
 //! that make it agree with Redis to the last digit.
 
 use super::{INDEX_BITS, RANK_BITS, REGISTERS};
@@ -10,7 +10,7 @@ const SEED: u64 = 0xadc8_3b19;
 /// 1 / (2 ln 2).
 const ALPHA: f64 = 0.721_347_520_444_481_7;
 
-/// MurmurHash64A.
+/// `MurmurHash64A`.
 fn murmur(bytes: &[u8], seed: u64) -> u64 {
     const MULTIPLIER: u64 = 0xc6a4_a793_5bd1_e995;
     const SHIFT: u32 = 47;
@@ -112,10 +112,7 @@ mod tests {
     #[test]
     fn extremes_end() {
         assert_eq!(count(&[0; REGISTERS]), 0);
-        assert_eq!(
-            count(&[63; REGISTERS]),
-            u64::MAX.min(count(&[51; REGISTERS]))
-        );
+        assert_eq!(count(&[63; REGISTERS]), count(&[51; REGISTERS]));
         let (index, rank) = place(b"");
         assert!(index < REGISTERS && (1..=51).contains(&rank));
     }

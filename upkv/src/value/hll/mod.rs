@@ -1,4 +1,4 @@
-//! HyperLogLog in a string, byte for byte as Redis keeps it: sixteen bytes of header, then registers.
+//! `HyperLogLog` in a string, byte for byte as Redis keeps it: sixteen bytes of header, then registers.
 //!
 //! Header: `HYLL`, form (0 dense, 1 sparse), three zero bytes, the cached count (u64, little-endian; its
 //! highest bit says that it is out of date). Dense: 16384 registers of six bits, lowest bits first. Sparse:
