@@ -97,7 +97,10 @@ pub use crate::{
     subscription::{NextMessage, Subscription},
     transaction::Transaction,
     value::{Kind, owned::Value, stream::StreamId},
-    view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
+    view::{
+        Entries, Fields, Hash, Json, Keys, Members, Scored, Sort, Stream, StreamGroup,
+        StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
+    },
 };
 
 #[cfg(all(feature = "engine", feature = "test-util"))]

@@ -365,11 +365,6 @@ impl Entries {
         self.blocks.back()?.iter().last()
     }
 
-    /// Number of entries of the first block.
-    pub(crate) fn first_block_len(&self) -> usize {
-        self.blocks.front().map_or(0, |block| block.items as usize)
-    }
-
     /// Number and last id of the entries of a block.
     pub(crate) fn block_end(&self, at: usize) -> Option<(usize, StreamId)> {
         let block = self.blocks.get(at)?;

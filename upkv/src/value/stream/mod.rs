@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub(crate) use codec::Effect;
 use entries::Removed;
-pub(crate) use entries::{BLOCK_ITEMS_MAX, Entries, Entry, Fields};
+pub(crate) use entries::{BLOCK_ITEMS_MAX, Entries, Entry};
 pub(crate) use group::{Consumer, Group, Pending};
 pub use id::StreamId;
 pub(crate) use id::part;
