@@ -6,6 +6,8 @@
 //! Half of the runs drop every value from memory between commands, which must not change a reply.
 
 mod common;
+#[path = "differential/stream.rs"]
+mod stream;
 
 use common::{Random, Redis, Resp};
 use upkv::{Db, Session, Store};
@@ -90,8 +92,9 @@ fn many(
 }
 
 fn line(r: &mut Random) -> Shape {
-    match r.below(5) {
+    match r.below(7) {
         4 => inspect_line(r),
+        5 | 6 => stream::line(r),
         0 => string_line(r),
         1 => hash_line(r),
         2 => zset_line(r),
@@ -542,6 +545,10 @@ fn run(redis: &mut Redis, seed: u64, steps: usize, demote: bool) {
         if unordered || (forms_differ && line[0] == "ZSCAN") {
             (theirs, ours) = (theirs.sorted(), ours.sorted());
         }
+        (theirs, ours) = (
+            stream::comparable(&line, theirs),
+            stream::comparable(&line, ours),
+        );
         // Whether an EXEC holds unordered replies is not worth tracking.
         if line[0] == "EXEC" {
             (theirs, ours) = (theirs.sorted(), ours.sorted());

@@ -53,6 +53,19 @@ const ODD: &[&[u8]] = &[
     b"DB",
     b"WEIGHTS",
     b"AGGREGATE",
+    b"STREAMS",
+    b"GROUP",
+    b"MAXLEN",
+    b"IDS",
+    b"ACKED",
+    b"FORCE",
+    b"~",
+    b"-",
+    b"+",
+    b"$",
+    b">",
+    b"1-1",
+    b"18446744073709551615-18446744073709551615",
 ];
 
 fn random(state: &mut u64) -> usize {

@@ -183,6 +183,7 @@ pub(crate) struct ScanOptions<'a> {
 pub(crate) enum ScanOf {
     Keys,
     Hash,
+    Set,
     Zset,
 }
 

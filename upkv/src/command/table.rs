@@ -11,6 +11,9 @@ use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
     acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, multi,
     object, pubsub, server, sort, string, string_more, tracking, wait, zset, zset_pop,
+    bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
+    server, sort, stream, stream_group, stream_info, string, string_more, tracking, wait, zset,
+    zset_pop,
 };
 use crate::error::{Error, Result};
 
@@ -34,6 +37,9 @@ static CHAPTERS: &[&[Command]] = &[
     pubsub::ROWS,
     server::ROWS,
     sort::ROWS,
+    stream::ROWS,
+    stream_group::ROWS,
+    stream_info::ROWS,
     string::ROWS,
     tracking::ROWS,
     wait::ROWS,

@@ -13,6 +13,8 @@ pub(crate) mod keys;
 pub(crate) mod lcs;
 pub(crate) mod object;
 pub(crate) mod sort;
+pub(crate) mod stream;
+pub(crate) mod stream_group;
 pub(crate) mod string;
 pub(crate) mod zset;
 

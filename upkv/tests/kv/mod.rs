@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 mod json;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub(crate) enum Content {
     Members(BTreeMap<Vec<u8>, i64>),
     /// Text of an object.
     Document(String),
+    Stream(stream::Stream),
 }
 
 /// Deadlines lie here: far enough that nothing becomes due in a test.
@@ -39,6 +41,7 @@ pub(crate) enum Op {
     Remove(u8, u8),
     PopMin(u8),
     Json(u8, json::Op),
+    Stream(u8, stream::Op),
     Delete(u8),
     Rename(u8, u8),
     Copy(u8, u8),
@@ -106,6 +109,8 @@ impl Op {
                 Self::HashSet(k, fields.collect())
             }
             (_, 1) => Self::HashRemove(k, small(run, 12)),
+            // One key leans towards streams.
+            (_, 3) if k == 11 => Self::Stream(k, stream::Op::random(run)),
             (_, 3) => Self::Json(k, json::Op::random(run)),
             (5..=12, _) => {
                 let member = |_| (i64::from(small(run, 20)) - 10, small(run, 12));
@@ -157,6 +162,7 @@ impl Op {
             Self::Remove(k, m) => vec![text("ZREM"), key(*k), name(*m)],
             Self::PopMin(k) => vec![text("ZPOPMIN"), key(*k)],
             Self::Json(k, op) => op.args(key(*k)),
+            Self::Stream(k, op) => op.args(key(*k)),
             Self::Delete(k) => vec![text("DEL"), key(*k)],
             Self::Rename(a, b) => vec![text("RENAME"), key(*a), key(*b)],
             Self::Copy(a, b) => vec![text("COPY"), key(*a), key(*b), text("REPLACE")],
@@ -240,6 +246,7 @@ impl Op {
             }
             Self::Remove(..) | Self::PopMin(_) => return self.remove_member(model),
             Self::Json(k, op) => return op.apply(&key(*k), model),
+            Self::Stream(k, op) => return op.apply(&key(*k), model),
             Self::Delete(k) => {
                 model.remove(&key(*k));
             }
@@ -440,6 +447,7 @@ pub(crate) fn observe(db: &Db) -> Result<Model, Error> {
                     .map(|item| item.map(|item| (item.member.into_vec(), item.score as i64)));
                 Content::Members(members.collect::<Result<_, _>>()?)
             }
+            Some("stream") => Content::Stream(stream::observe(db, &key)?),
             Some("ReJSON-RL") => Content::Document(db.json(&key).get(".")?.expect("listed")),
             other => panic!("{key:?} is of type {other:?}"),
         };
