@@ -23,8 +23,8 @@ fn parse<'a>(rest: &'a Args<'a>) -> Result<Sort<'a>> {
             "DESC" => how.descending = true,
             "ALPHA" => how.alpha = true,
             "LIMIT" => {
-                let (skip, take) = (options.value()?, options.value()?);
-                how.limit = Some((args::int(skip)?, args::int(take)?));
+                let values = options.values(2)?;
+                how.limit = Some((args::int(values[0])?, args::int(values[1])?));
             }
             "BY" => how.by(options.value()?),
             "GET" => how.get.push(options.value()?),
