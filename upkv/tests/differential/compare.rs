@@ -11,6 +11,8 @@ pub(crate) enum Compare {
     Unordered,
     /// As `Unordered`; in RESP2 what belongs together comes in pairs.
     Pairs,
+    /// As `Pairs`; numbers may be written differently.
+    Scored,
     /// Numbers may be written differently if they are within this share of each other; everything else is exact.
     Numbers(f64),
     /// Integers may differ by as much: they count from now.
@@ -21,13 +23,17 @@ pub(crate) enum Compare {
 
 /// Whether two replies are the same reply.
 pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value) -> bool {
-    if ours == theirs {
+    if ours == theirs || sketch(ours).is_some_and(|sketch| Some(sketch) == self::sketch(theirs)) {
         return true;
     }
     match how {
         Compare::Exact => false,
         Compare::Unordered => sorted(ours.clone()) == sorted(theirs.clone()),
         Compare::Pairs => sorted(paired(ours.clone())) == sorted(paired(theirs.clone())),
+        Compare::Scored => {
+            let canonical = |value: &Value| sorted(paired(rewritten(value.clone())));
+            canonical(ours) == canonical(theirs)
+        }
         Compare::Numbers(share) => leaves(ours, theirs, &|a, b| {
             let of = |value: &Value| match value {
                 Value::Bytes(b'$', bytes) => std::str::from_utf8(bytes).ok()?.parse::<f64>().ok(),
@@ -54,6 +60,16 @@ pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value) -> bool {
     }
 }
 
+/// A HyperLogLog without the estimate that a server keeps in it.
+fn sketch(value: &Value) -> Option<(&[u8], &[u8])> {
+    match value {
+        Value::Bytes(b'$', bytes) if bytes.starts_with(b"HYLL") && bytes.len() >= 16 => {
+            Some((&bytes[..8], &bytes[16..]))
+        }
+        _ => None,
+    }
+}
+
 /// Whether two replies have the same arrays, and equal or related leaves.
 fn leaves(ours: &Value, theirs: &Value, related: &dyn Fn(&Value, &Value) -> bool) -> bool {
     match (ours, theirs) {
@@ -76,6 +92,24 @@ fn sorted(value: Value) -> Value {
     let mut items: Vec<Value> = items.into_iter().map(sorted).collect();
     items.sort_by_cached_key(Value::show);
     Value::Items(first, items)
+}
+
+/// Every number in the shortest form.
+fn rewritten(value: Value) -> Value {
+    match value {
+        Value::Items(first, items) => {
+            Value::Items(first, items.into_iter().map(rewritten).collect())
+        }
+        Value::Bytes(first, bytes) => {
+            let text = std::str::from_utf8(&bytes).ok();
+            let number = text.and_then(|text| text.parse::<f64>().ok());
+            Value::Bytes(
+                first,
+                number.map_or(bytes, |number| number.to_string().into()),
+            )
+        }
+        line @ Value::Line(..) => line,
+    }
 }
 
 /// Innermost arrays of an even number of elements as pairs.

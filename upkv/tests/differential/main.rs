@@ -9,6 +9,7 @@
 mod common;
 mod compare;
 mod generate;
+mod known;
 mod run;
 mod server;
 mod walk;

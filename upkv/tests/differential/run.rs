@@ -1,7 +1,8 @@
 //! One case on both sides, and the fewest of its commands that still differ.
 
-use crate::compare::{Compare, same};
-use crate::generate::{self, Step};
+use crate::compare::same;
+use crate::generate::{self, Line, Step};
+use crate::known::{Known, known};
 use crate::server::{Ours, Side, Theirs, Value};
 use crate::walk;
 
@@ -55,7 +56,7 @@ pub(crate) fn case(theirs: &mut Theirs, seed: u64, length: usize) -> Option<Stri
         chunk = (chunk / 2).max(1);
     }
     let lines = fewest.iter().flatten();
-    let lines: Vec<String> = lines.map(generate::Line::show).collect();
+    let lines: Vec<String> = lines.map(Line::show).collect();
     Some(format!(
         "seed {seed} ({chapters}), {mode:?}: after\n  {}\nthe replies to {} differ:\n  ours   {}\n  theirs {}",
         lines.join("\n  "),
@@ -74,32 +75,43 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
         ours.ask_words("HELLO 3");
         theirs.ask_words("HELLO 3");
     }
-    let mut queued: Vec<Compare> = Vec::new();
+    let mut queued: Vec<&Line> = Vec::new();
+    let mut estimated = false;
     for (at, step) in steps.iter().enumerate() {
         for line in step {
             let (a, b) = (ours.ask(&line.args), theirs.ask(&line.args));
-            let equal = match (&a, &b) {
+            let verdict = match (&a, &b) {
                 (Value::Items(_, a), Value::Items(_, b))
-                    if a.len() == b.len() && is(line, b"EXEC") =>
+                    if is(line, b"EXEC") && a.len() == b.len() =>
                 {
-                    let pairs = a.iter().zip(b).zip(&queued);
-                    a.len() == queued.len()
-                        && pairs.into_iter().all(|((a, b), how)| same(*how, a, b))
+                    assert_eq!(a.len(), queued.len(), "EXEC answers what was queued");
+                    let replies = queued.iter().zip(a.iter().zip(b));
+                    let mut verdicts = replies.map(|(line, (a, b))| judge(line, a, b));
+                    let first = verdicts.find(|verdict| *verdict != Verdict::Same);
+                    first.unwrap_or(Verdict::Same)
                 }
-                _ => same(line.compare, &a, &b),
+                // A server keeps an estimate in the sketch, which it counts as a change of what is watched.
+                (Value::Items(..), Value::Line(..)) if is(line, b"EXEC") && estimated => {
+                    Verdict::Apart
+                }
+                _ => judge(line, &a, &b),
             };
-            if !equal {
-                return Some(Difference {
-                    command: line.show(),
-                    ours: a,
-                    theirs: b,
-                    steps: at + 1,
-                });
+            estimated |= is(line, b"PFCOUNT");
+            match verdict {
+                Verdict::Same => {}
+                Verdict::Apart => return None,
+                Verdict::Different => {
+                    return Some(Difference {
+                        command: line.show(),
+                        ours: a,
+                        theirs: b,
+                        steps: at + 1,
+                    });
+                }
             }
-            let in_transaction = matches!(&b, Value::Line(b'+', text) if text == "QUEUED");
-            if in_transaction {
-                queued.push(line.compare);
-            } else if !b.is_error() {
+            if matches!(&b, Value::Line(b'+', text) if text == "QUEUED") {
+                queued.push(line);
+            } else if is(line, b"MULTI") && !b.is_error() {
                 queued.clear();
             }
         }
@@ -129,6 +141,26 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
     })
 }
 
-fn is(line: &generate::Line, name: &[u8]) -> bool {
+/// What two replies say about the two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Same,
+    /// As expected they hold different data from now on.
+    Apart,
+    Different,
+}
+
+fn judge(line: &Line, ours: &Value, theirs: &Value) -> Verdict {
+    if same(line.compare, ours, theirs) {
+        return Verdict::Same;
+    }
+    match known(&line.args, ours, theirs) {
+        Some(Known::Reply) => Verdict::Same,
+        Some(Known::Data) => Verdict::Apart,
+        None => Verdict::Different,
+    }
+}
+
+fn is(line: &Line, name: &[u8]) -> bool {
     line.args[0].eq_ignore_ascii_case(name)
 }

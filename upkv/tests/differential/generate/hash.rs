@@ -21,9 +21,9 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("HEXISTS|HSTRLEN key field"),
         rule("HDEL key {field}").often(2),
         rule("HINCRBY key field int").often(2),
-        rule("HINCRBYFLOAT key field float").compare(Compare::Numbers(1e-15)),
+        rule("HINCRBYFLOAT key field float"),
         rule("HSCAN key 0 [MATCH pattern] [COUNT 1000]").compare(Compare::Pairs),
-        rule("HSCAN key index [MATCH] [COUNT positive]")
+        rule("HSCAN key index [MATCH pattern] [COUNT positive]")
             .compare(Compare::Shape)
             .rarely(),
         rule("HRANDFIELD key [count [WITHVALUES]]").compare(Compare::Shape),

@@ -20,7 +20,5 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("PFMERGE key").rarely(),
         rule("GET key"),
         rule("STRLEN key"),
-        rule("SETRANGE key index value").rarely(),
-        rule("APPEND key bytes").rarely(),
     ],
 };

@@ -41,7 +41,6 @@ const ODD: &[&[u8]] = &[
     b"+Infinity",
     b"1e400",
     b"1e-400",
-    b"0x10",
     b"1e3",
     b"(",
     b"[",
@@ -122,7 +121,7 @@ const COMMON: &[(&str, &[&str])] = &[
     (
         "pattern",
         &[
-            "*", "?1", "[a-z]*", "[^a]*", "*2", "\\a", "??", "*[", "[b-", "", "**", "s*",
+            "*", "?1", "[a-z]*", "[^a]*", "*2", "\\a", "??", "*[", "[b-", "", "*?*", "s*",
         ],
     ),
     ("field", &["f1", "f2", "f3", "x", "f1", "f2", "", "1"]),
@@ -203,7 +202,11 @@ pub(super) fn odd(r: &mut Random) -> Vec<u8> {
 fn key(r: &mut Random, source: &Source<'_>) -> Vec<u8> {
     let letter = match r.below(24) {
         0 => return r.pick(&[&b""[..], b"\xff\x00", b"missing"]).into(),
-        1 | 2 => CHAPTERS[r.below(CHAPTERS.len())].letter,
+        // A sketch holds an estimate or not: only its own commands may look.
+        1 | 2 => match CHAPTERS[r.below(CHAPTERS.len())].letter {
+            'p' => 's',
+            letter => letter,
+        },
         _ if source.chapter.letter == '*' => source.letters[r.below(source.letters.len())],
         _ => source.chapter.letter,
     };

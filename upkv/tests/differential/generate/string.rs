@@ -1,7 +1,6 @@
 //! Strings.
 
 use super::{Chapter, rule};
-use crate::compare::Compare;
 
 pub(super) const CHAPTER: Chapter = Chapter {
     name: "string",
@@ -28,7 +27,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("SETRANGE key offset value|bytes").often(2),
         rule("INCR|DECR key").often(2),
         rule("INCRBY|DECRBY key int").often(2),
-        rule("INCRBYFLOAT key float").compare(Compare::Numbers(1e-15)),
+        rule("INCRBYFLOAT key float"),
         rule("LCS key key [LEN] [IDX] [MINMATCHLEN index] [WITHMATCHLEN]").often(2),
     ],
 };

@@ -42,7 +42,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("ZUNIONSTORE|ZINTERSTORE key numkeys key key [WEIGHTS weight weight] [AGGREGATE SUM|MIN|MAX]").often(2),
         rule("ZDIFFSTORE key numkeys key key"),
         rule("ZINTERCARD numkeys key key [LIMIT limit]"),
-        rule("ZSCAN key 0 [MATCH pattern] [COUNT 1000]").compare(SCORES),
+        rule("ZSCAN key 0 [MATCH pattern] [COUNT 1000]").compare(Compare::Scored),
         rule("ZRANDMEMBER key [count [WITHSCORES]]").compare(Compare::Shape),
         rule("ZADD lexkey 0 member 0 member"),
         rule("ZLEXCOUNT lexkey lex lex"),
