@@ -102,8 +102,12 @@ fn several<'a>(rest: &'a Args<'a>) -> Result<Several<'a>> {
     };
     let count = match rest {
         [] => 1,
-        [option, count] if args::is(option, "COUNT") => {
-            at_least_one(count, "ERR count should be greater than 0")?
+        [option, count, rest @ ..] if args::is(option, "COUNT") => {
+            let count = at_least_one(count, "ERR count should be greater than 0")?;
+            if !rest.is_empty() {
+                return Err(Error::syntax());
+            }
+            count
         }
         _ => return Err(Error::syntax()),
     };
