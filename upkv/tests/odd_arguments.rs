@@ -279,7 +279,7 @@ fn open() -> Db {
 fn whatever_the_arguments_a_command_answers_or_changes_nothing() {
     let db = open();
     let mut random = Random(0x5851_f42d_4c95_7f2d);
-    let rounds = upkv::storage::testing::scaled(150);
+    let rounds = upkv::storage::testing::scaled(50);
     let (mut answered, mut refused) = (0_u64, 0_u64);
     for round in 0..rounds {
         for info in upkv::commands() {
