@@ -201,7 +201,7 @@ fn digest(db: &Db) -> Vec<(Vec<u8>, String)> {
         let deadline = read("PEXPIRETIME key", &key);
         (key, contents + &deadline)
     };
-    let mut all: Vec<_> = db.keys("*").map(|key| entry(key)).collect();
+    let mut all: Vec<_> = db.keys("*").map(entry).collect();
     all.sort();
     all
 }

@@ -43,7 +43,7 @@ pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value) -> bool {
             let (Some(a), Some(b)) = (of(a), of(b)) else {
                 return false;
             };
-            a == b || (a - b).abs() <= share * a.abs().max(b.abs())
+            a.total_cmp(&b).is_eq() || (a - b).abs() <= share * a.abs().max(b.abs())
         }),
         Compare::Near(most) => leaves(ours, theirs, &|a, b| {
             let of = |value: &Value| match value {
@@ -60,7 +60,7 @@ pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// A HyperLogLog without the estimate that a server keeps in it.
+/// A sketch without the estimate that a server keeps in it.
 fn sketch(value: &Value) -> Option<(&[u8], &[u8])> {
     match value {
         Value::Bytes(b'$', bytes) if bytes.starts_with(b"HYLL") && bytes.len() >= 16 => {

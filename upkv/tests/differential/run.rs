@@ -80,21 +80,10 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
     for (at, step) in steps.iter().enumerate() {
         for line in step {
             let (a, b) = (ours.ask(&line.args), theirs.ask(&line.args));
-            let verdict = match (&a, &b) {
-                (Value::Items(_, a), Value::Items(_, b))
-                    if is(line, b"EXEC") && a.len() == b.len() =>
-                {
-                    assert_eq!(a.len(), queued.len(), "EXEC answers what was queued");
-                    let replies = queued.iter().zip(a.iter().zip(b));
-                    let mut verdicts = replies.map(|(line, (a, b))| judge(line, a, b));
-                    let first = verdicts.find(|verdict| *verdict != Verdict::Same);
-                    first.unwrap_or(Verdict::Same)
-                }
-                // A server keeps an estimate in the sketch, which it counts as a change of what is watched.
-                (Value::Items(..), Value::Line(..)) if is(line, b"EXEC") && estimated => {
-                    Verdict::Apart
-                }
-                _ => judge(line, &a, &b),
+            let verdict = if is(line, b"EXEC") {
+                judge_all(&queued, estimated, &a, &b)
+            } else {
+                judge(line, &a, &b)
             };
             estimated |= is(line, b"PFCOUNT");
             match verdict {
@@ -158,6 +147,23 @@ fn judge(line: &Line, ours: &Value, theirs: &Value) -> Verdict {
         Some(Known::Reply) => Verdict::Same,
         Some(Known::Data) => Verdict::Apart,
         None => Verdict::Different,
+    }
+}
+
+/// The first thing that the replies of a transaction say.
+fn judge_all(queued: &[&Line], estimated: bool, ours: &Value, theirs: &Value) -> Verdict {
+    match (ours, theirs) {
+        (Value::Items(_, ours), Value::Items(_, theirs)) if ours.len() == theirs.len() => {
+            assert_eq!(ours.len(), queued.len(), "EXEC answers what was queued");
+            let replies = queued.iter().zip(ours.iter().zip(theirs));
+            let mut verdicts = replies.map(|(line, (ours, theirs))| judge(line, ours, theirs));
+            let first = verdicts.find(|verdict| *verdict != Verdict::Same);
+            first.unwrap_or(Verdict::Same)
+        }
+        // A server keeps an estimate in the sketch, which it counts as a change of what is watched.
+        (Value::Items(..), Value::Line(..)) if estimated => Verdict::Apart,
+        _ if ours == theirs => Verdict::Same,
+        _ => Verdict::Different,
     }
 }
 

@@ -1,4 +1,4 @@
-//! HyperLogLogs; the strings that hold them are compared too.
+//! Sketches of cardinality; the strings that hold them are compared too.
 
 use super::{Chapter, rule};
 

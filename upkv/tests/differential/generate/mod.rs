@@ -131,9 +131,9 @@ pub(crate) fn steps(seed: u64, commands: usize) -> (String, Vec<Step>) {
         .iter()
         .find(named)
         .map_or(about, |chapter| vec![*chapter]);
-    let names: Vec<&str> = about.iter().map(|chapter| chapter.name).collect();
+    let titles: Vec<&str> = about.iter().map(|chapter| chapter.name).collect();
     let steps = (0..commands).map(|_| step(&mut random, &about)).collect();
-    (names.join(", "), steps)
+    (titles.join(", "), steps)
 }
 
 fn step(r: &mut Random, about: &[&Chapter]) -> Step {
