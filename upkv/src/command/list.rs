@@ -120,12 +120,7 @@ fn end_of(text: &[u8]) -> Result<End> {
     }
 }
 
-fn shift(
-    work: &mut Work<'_>,
-    keys: (&[u8], &[u8]),
-    take: End,
-    put: End,
-) -> Result<Option<Reply>> {
+fn shift(work: &mut Work<'_>, keys: (&[u8], &[u8]), take: End, put: End) -> Result<Option<Reply>> {
     let moved = list::shift(work, keys.0, keys.1, take, put)?;
     Ok(moved.map(|element| Reply::bulk(Vec::from(element))))
 }
@@ -162,9 +157,10 @@ fn several<'a>(rest: &'a Args<'a>) -> Result<Several<'a>> {
     let end = end_of(end)?;
     // What COUNT is worth is read before what follows it.
     let (count, rest) = match rest {
-        [option, count, rest @ ..] if args::is(option, "COUNT") => {
-            (at_least_one(count, "ERR count should be greater than 0")?, rest)
-        }
+        [option, count, rest @ ..] if args::is(option, "COUNT") => (
+            at_least_one(count, "ERR count should be greater than 0")?,
+            rest,
+        ),
         rest => (1, rest),
     };
     if !rest.is_empty() {
@@ -265,7 +261,9 @@ fn blmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 // --- reading and changing inside
 
 fn llen(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(work.read::<List>(args[1])?.map_or(0, List::len)))
+    Ok(Reply::count(
+        work.read::<List>(args[1])?.map_or(0, List::len),
+    ))
 }
 
 fn lindex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -284,7 +282,9 @@ fn lrange(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     };
     let elements = list.iter(list::range(list.len(), start, end));
     Ok(Reply::Array(
-        elements.map(|element| Reply::bulk(element.into_owned())).collect(),
+        elements
+            .map(|element| Reply::bulk(element.into_owned()))
+            .collect(),
     ))
 }
 

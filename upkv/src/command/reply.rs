@@ -104,7 +104,7 @@ impl Reply {
             Self::Int(value) => line(out, b':', &value.to_string()),
             Self::Double(value) => bulk(out, number::format_f64(*value).as_bytes()),
             Self::Bulk(value) => bulk(out, value),
-            Self::Error(text) => line(out, b'-', text),
+            Self::Error(text) => line(out, b'-', text.trim_end_matches(['\r', '\n'])),
             Self::Text(text) => line(out, b'+', text),
             Self::Decimal(text) | Self::Verbatim(text) | Self::BigNumber(text) => {
                 bulk(out, text.as_bytes());

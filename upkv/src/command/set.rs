@@ -9,8 +9,8 @@ use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::set;
 use crate::ops::zset::Algebra;
-use crate::value::set::Set;
 use crate::value::Kind;
+use crate::value::set::Set;
 
 pub(super) static ROWS: &[Command] = rows! { "set";
     "sadd" -3 WRITE | GROW | FAST, ONE, data(sadd), "1.0.0", "O(members)",
@@ -76,7 +76,9 @@ fn smembers(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let set = work.read::<Set>(args[1])?;
     let members = set.into_iter().flat_map(Set::iter);
     Ok(Reply::Set(
-        members.map(|member| Reply::bulk(member.into_owned())).collect(),
+        members
+            .map(|member| Reply::bulk(member.into_owned()))
+            .collect(),
     ))
 }
 
@@ -102,8 +104,12 @@ fn srandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mount = work.engine.mount.clone();
     let count = match args {
         [_, key] => {
-            let picked = work.read::<Set>(key)?.and_then(|set| set.pick(mount.random()));
-            return Ok(Reply::bulk_or_null(picked.map(std::borrow::Cow::into_owned)));
+            let picked = work
+                .read::<Set>(key)?
+                .and_then(|set| set.pick(mount.random()));
+            return Ok(Reply::bulk_or_null(
+                picked.map(std::borrow::Cow::into_owned),
+            ));
         }
         [_, _, count] => args::random_count(count)?,
         _ => return Err(Error::syntax()),
@@ -118,7 +124,9 @@ fn srandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     }
     let picked = (0..many).map_while(|_| set.pick(mount.random()));
     Ok(Reply::Array(
-        picked.map(|member| Reply::bulk(member.into_owned())).collect(),
+        picked
+            .map(|member| Reply::bulk(member.into_owned()))
+            .collect(),
     ))
 }
 

@@ -235,7 +235,7 @@ fn score_bound(text: &[u8]) -> Result<ScoreBound> {
         _ => (false, text),
     };
     let refused = || Error::refused("ERR min or max is not a float");
-    let score = number::parse_f64(number).ok_or_else(refused)?;
+    let score = number::parse_bound(number).ok_or_else(refused)?;
     Ok(ScoreBound { score, exclusive })
 }
 
@@ -284,7 +284,10 @@ fn range_command(
     while let Some(option) = options.next() {
         match &option[..] {
             "WITHSCORES" if may_have_scores => with_scores = true,
-            "LIMIT" => limit = Some((args::int(options.value()?)?, args::int(options.value()?)?)),
+            "LIMIT" => {
+                let values = options.values(2)?;
+                limit = Some((args::int(values[0])?, args::int(values[1])?));
+            }
             "BYSCORE" if form.is_none() => form = Some(Form::Score),
             "BYLEX" if form.is_none() => form = Some(Form::Lex),
             "REV" if reverse.is_none() => reverse = Some(true),
@@ -498,9 +501,9 @@ fn combine(
         match &option[..] {
             "WEIGHTS" if algebra != Algebra::Diff => {
                 weights.clear();
-                for _ in keys {
+                for weight in options.values(keys.len())? {
                     let refused = || Error::refused("ERR weight value is not a float");
-                    weights.push(number::parse_f64(options.value()?).ok_or_else(refused)?);
+                    weights.push(number::parse_f64(weight).ok_or_else(refused)?);
                 }
             }
             "AGGREGATE" if algebra != Algebra::Diff => {

@@ -102,8 +102,12 @@ fn several<'a>(rest: &'a Args<'a>) -> Result<Several<'a>> {
     };
     let count = match rest {
         [] => 1,
-        [option, count] if args::is(option, "COUNT") => {
-            at_least_one(count, "ERR count should be greater than 0")?
+        [option, count, rest @ ..] if args::is(option, "COUNT") => {
+            let count = at_least_one(count, "ERR count should be greater than 0")?;
+            if !rest.is_empty() {
+                return Err(Error::syntax());
+            }
+            count
         }
         _ => return Err(Error::syntax()),
     };
@@ -139,6 +143,10 @@ fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (keys, rest) = args::counted_keys(&args[1..], "zintercard")?;
+    // Types are checked before the options, as Redis does.
+    for key in keys {
+        work.expect_kind(key, Kind::Zset)?;
+    }
     let mut limit = 0;
     let mut options = args::Options::new(rest);
     while let Some(option) = options.next() {

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use super::check_size;
 use crate::error::{Error, Result};
-use crate::keyspace::work::Work;
-use crate::keyspace::work::change::Edit;
 use crate::keyspace::work::event::Class;
+use crate::keyspace::work::{Edit, Work};
 use crate::value::list::{self, Entry, List};
 use crate::value::{Collection, Kind, Undo};
 
@@ -93,7 +92,13 @@ pub(crate) fn range(len: usize, start: i64, end: i64) -> Range<usize> {
     let Ok(signed) = i64::try_from(len) else {
         return 0..0;
     };
-    let from_end = |at: i64| if at < 0 { at.saturating_add(signed) } else { at };
+    let from_end = |at: i64| {
+        if at < 0 {
+            at.saturating_add(signed)
+        } else {
+            at
+        }
+    };
     let (start, end) = (from_end(start).max(0), from_end(end).min(signed - 1));
     match (usize::try_from(start), usize::try_from(end)) {
         (Ok(start), Ok(end)) if start <= end => start..end + 1,

@@ -6,9 +6,8 @@ use bytes::Bytes;
 
 use super::check_size;
 use crate::error::Result;
-use crate::keyspace::work::change::Edit;
-use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
+use crate::keyspace::work::{Edit, Work};
 use crate::ops::zset::Algebra;
 use crate::value::set::Set;
 use crate::value::{Collection, Kind, Undo};
@@ -44,8 +43,13 @@ pub(crate) fn add<'m>(
     if members.clone().into_iter().next().is_none() {
         return Ok(0);
     }
-    let mut edit = work.edit_of::<Set>(key, true)?.expect("created when missing");
-    let new = members.into_iter().filter(|member| edit.add(member)).count();
+    let mut edit = work
+        .edit_of::<Set>(key, true)?
+        .expect("created when missing");
+    let new = members
+        .into_iter()
+        .filter(|member| edit.add(member))
+        .count();
     if new > 0 {
         work.notify(Class::SET, "sadd", key);
     }
@@ -88,7 +92,9 @@ pub(crate) fn shift(work: &mut Work<'_>, from: &[u8], to: &[u8], member: &[u8]) 
     }
     work.expect_kind(to, Kind::Set)?;
     check_size(to)?;
-    let has = work.read::<Set>(from)?.is_some_and(|set| set.contains(member));
+    let has = work
+        .read::<Set>(from)?
+        .is_some_and(|set| set.contains(member));
     if !has || from == to {
         return Ok(has);
     }
@@ -113,11 +119,7 @@ pub(crate) fn pop(work: &mut Work<'_>, key: &[u8], count: usize) -> Result<Vec<B
 }
 
 /// Up to `count` distinct random members.
-pub(crate) fn distinct(
-    set: &Set,
-    count: usize,
-    mut random: impl FnMut() -> u64,
-) -> Vec<Bytes> {
+pub(crate) fn distinct(set: &Set, count: usize, mut random: impl FnMut() -> u64) -> Vec<Bytes> {
     let copy = |member: std::borrow::Cow<'_, [u8]>| Bytes::from(member.into_owned());
     // Few of many are drawn until enough differ; else all are shuffled.
     if count.saturating_mul(3) < set.len() {

@@ -1,10 +1,13 @@
 //! Between values of the format and what keys hold.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Consumer, Entry, Field, Group, Id, Pending, Stream, Text, Value};
 use crate::keyspace::table::Hashers;
 use crate::value::hash::Hash;
+use crate::value::list::List;
+use crate::value::set::Set;
 use crate::value::stream::{self, Counters, Effect, StreamId};
 use crate::value::zset::Zset;
 use crate::value::{Collection, Kind, Object};
@@ -23,6 +26,8 @@ pub(crate) fn value(object: &Object, now: u64) -> Result<Value, Kind> {
             };
             Value::Hash(hash.live(now).iter().map(field).collect())
         }
+        Object::List(list) => Value::List(list.iter(0..usize::MAX).map(Cow::into_owned).collect()),
+        Object::Set(set) => Value::Set(set.iter().map(Cow::into_owned).collect()),
         Object::Zset(zset) => {
             let items = zset.iter(0..usize::MAX);
             Value::Zset(
@@ -58,8 +63,20 @@ pub(crate) fn object(value: &Value, hashers: &Arc<Hashers>, now: u64) -> Result<
             }
             zset.into_object()
         }
-        Value::List(_) => return Err(Kind::List),
-        Value::Set(_) => return Err(Kind::Set),
+        Value::List(elements) => {
+            let mut list = List::create(hashers);
+            for element in elements {
+                list.push(false, element);
+            }
+            list.into_object()
+        }
+        Value::Set(members) => {
+            let mut set = Set::create(hashers);
+            for member in members {
+                set.add(member);
+            }
+            set.into_object()
+        }
         Value::Stream(stream) => to_stream(stream, hashers)
             .ok_or(Kind::Stream)?
             .into_object(),

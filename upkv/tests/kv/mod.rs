@@ -3,6 +3,7 @@
 
 mod json;
 mod stream;
+mod text;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub(crate) enum Op {
     Set(u8, Vec<u8>, Option<u64>),
     Incr(u8, i64),
     Append(u8, Vec<u8>),
+    Text(u8, text::Op),
     HashSet(u8, Vec<(u8, Vec<u8>)>),
     HashRemove(u8, u8),
     HashSetUntil(u8, u8, Vec<u8>, u64),
@@ -98,7 +100,8 @@ impl Op {
                 Self::Set(k, payload(run), (below(run, 4) == 0).then_some(far))
             }
             (9..=12, 0) => Self::Incr(k, i64::from(other) - 4),
-            (_, 0) => Self::Append(k, payload(run)),
+            (13, 0) => Self::Append(k, payload(run)),
+            (_, 0) => Self::Text(k, text::Op::random(run)),
             (10, 1) => Self::HashSetUntil(k, small(run, 12), payload(run), FAR + u64::from(other)),
             (11 | 12, 1) => {
                 let at = (below(run, 3) > 0).then(|| FAR + u64::from(other));
@@ -131,6 +134,7 @@ impl Op {
             }
             Self::Incr(k, n) => vec![text("INCRBY"), key(*k), n.to_string().into_bytes()],
             Self::Append(k, v) => vec![text("APPEND"), key(*k), v.clone()],
+            Self::Text(k, op) => op.args(key(*k)),
             Self::HashSet(k, fields) => {
                 let mut args = vec![text("HSET"), key(*k)];
                 args.extend(fields.iter().flat_map(|(f, v)| [name(*f), v.clone()]));
@@ -200,6 +204,7 @@ impl Op {
                     _ => return false,
                 }
             }
+            Self::Text(k, op) => return op.apply(key(*k), model),
             Self::HashSet(k, fields) => {
                 let hash = || (Content::Fields(BTreeMap::new()), 0);
                 match model.entry(key(*k)).or_insert_with(hash) {

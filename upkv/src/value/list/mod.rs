@@ -228,7 +228,12 @@ impl List {
     }
 
     /// Removes elements equal to `element`: up to `count` from the front or the back.
-    pub(crate) fn remove_equal(&mut self, front: bool, count: usize, element: &[u8]) -> Option<Undo> {
+    pub(crate) fn remove_equal(
+        &mut self,
+        front: bool,
+        count: usize,
+        element: &[u8],
+    ) -> Option<Undo> {
         let mut indices = self.positions(&Entry::new(element), front, usize::MAX);
         indices.truncate(count);
         if indices.is_empty() {

@@ -103,7 +103,11 @@ fn put_tail(out: &mut Vec<u8>) {
     for group in (0..groups).rev() {
         let bits = (len >> (7 * group)).to_le_bytes()[0] & 0x7f;
         // All but the first written have one more before them.
-        out.push(if group + 1 == groups { bits } else { bits | 0x80 });
+        out.push(if group + 1 == groups {
+            bits
+        } else {
+            bits | 0x80
+        });
     }
 }
 
@@ -377,7 +381,10 @@ mod tests {
             node.insert(node.count(), &Entry::new(text));
         }
         assert_eq!(node.count(), texts.len());
-        assert!(node.iter().eq(texts.iter().map(|text| Cow::Borrowed(&text[..]))));
+        assert!(
+            node.iter()
+                .eq(texts.iter().map(|text| Cow::Borrowed(&text[..])))
+        );
         let back: Vec<_> = node.iter().rev().map(Cow::into_owned).collect();
         assert!(back.iter().eq(texts.iter().rev()));
         for (index, text) in texts.iter().enumerate() {

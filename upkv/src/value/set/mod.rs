@@ -196,12 +196,7 @@ impl Set {
     }
 
     /// One scan step; see [`Table::scan`]. A small set is returned whole.
-    pub(crate) fn scan(
-        &self,
-        from: u64,
-        count: usize,
-        mut emit: impl FnMut(&[u8]),
-    ) -> Option<u64> {
+    pub(crate) fn scan(&self, from: u64, count: usize, mut emit: impl FnMut(&[u8])) -> Option<u64> {
         match &self.form {
             Form::Table(table) => table.scan(from, count, |member| emit(member.key())),
             _ => {
@@ -240,7 +235,7 @@ impl Set {
     }
 }
 
-fn int_text(value: i64) -> Cow<'static, [u8]> {
+fn int_text<'a>(value: i64) -> Cow<'a, [u8]> {
     Cow::Owned(value.to_string().into_bytes())
 }
 
