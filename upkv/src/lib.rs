@@ -101,8 +101,8 @@ pub use crate::{
     transaction::Transaction,
     value::{Kind, owned::Value, stream::StreamId},
     view::{
-        Entries, Fields, Hash, Json, Keys, Members, Scored, Sort, Stream, StreamGroup,
-        StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
+        Elements, Entries, Fields, Hash, Json, Keys, List, Members, Scored, Set, SetMembers, Sort,
+        Stream, StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
     },
 };
 

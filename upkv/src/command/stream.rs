@@ -347,10 +347,6 @@ fn xsetid(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 pub(super) fn read_keys(args: &Args<'_>) -> Vec<usize> {
     let mut at = 1;
     while let Some(option) = args.get(at) {
-        if args::is(option, "STREAMS") {
-            let first = at + 1;
-            return (first..first + (args.len() - first) / 2).collect();
-        }
         at += match option {
             _ if args::is(option, "BLOCK") || args::is(option, "COUNT") => 2,
             _ if args::is(option, "GROUP") => 3,
@@ -358,7 +354,13 @@ pub(super) fn read_keys(args: &Args<'_>) -> Vec<usize> {
             _ => break,
         };
     }
-    Vec::new()
+    // A line that is refused later still names what it is about.
+    let skipped = at.min(args.len());
+    let found = args[skipped..]
+        .iter()
+        .position(|option| args::is(option, "STREAMS"));
+    let first = found.map_or(args.len(), |found| skipped + found + 1);
+    (first..first + (args.len() - first) / 2).collect()
 }
 
 /// The arguments of XREAD and XREADGROUP.

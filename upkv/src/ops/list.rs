@@ -11,7 +11,7 @@ use crate::value::{Collection, Kind, Undo};
 
 /// One end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// Where the element at position 0 is; `LEFT` in commands.
     Front,
     /// Where the last element is; `RIGHT` in commands.

@@ -2,10 +2,11 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 mod json;
+mod list;
 mod stream;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use upkv::storage::ErrorKind;
 use upkv::storage::testing::{Ack, Failure, Run, Workload};
@@ -23,6 +24,8 @@ pub(crate) enum Content {
     /// Text of an object.
     Document(String),
     Stream(stream::Stream),
+    List(Vec<Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
 }
 
 /// Deadlines lie here: far enough that nothing becomes due in a test.
@@ -44,6 +47,7 @@ pub(crate) enum Op {
     PopMin(u8),
     Json(u8, json::Op),
     Stream(u8, stream::Op),
+    List(u8, list::Op),
     Delete(u8),
     Rename(u8, u8),
     Copy(u8, u8),
@@ -102,6 +106,10 @@ impl Op {
             (9..=12, 0) => Self::Incr(k, i64::from(other) - 4),
             (13, 0) => Self::Append(k, payload(run)),
             (_, 0) => Self::Text(k, text::Op::random(run)),
+            // One key each leans towards sets, lists and streams.
+            (_, 1) if k == 9 => Self::List(k, list::Op::random_of_set(run)),
+            (_, 2) if k == 10 => Self::List(k, list::Op::random(run)),
+            (_, 3) if k == 11 => Self::Stream(k, stream::Op::random(run)),
             (10, 1) => Self::HashSetUntil(k, small(run, 12), payload(run), FAR + u64::from(other)),
             (11 | 12, 1) => {
                 let at = (below(run, 3) > 0).then(|| FAR + u64::from(other));
@@ -112,8 +120,6 @@ impl Op {
                 Self::HashSet(k, fields.collect())
             }
             (_, 1) => Self::HashRemove(k, small(run, 12)),
-            // One key leans towards streams.
-            (_, 3) if k == 11 => Self::Stream(k, stream::Op::random(run)),
             (_, 3) => Self::Json(k, json::Op::random(run)),
             (5..=12, _) => {
                 let member = |_| (i64::from(small(run, 20)) - 10, small(run, 12));
@@ -167,6 +173,7 @@ impl Op {
             Self::PopMin(k) => vec![text("ZPOPMIN"), key(*k)],
             Self::Json(k, op) => op.args(key(*k)),
             Self::Stream(k, op) => op.args(key(*k)),
+            Self::List(k, op) => op.args(key(*k)),
             Self::Delete(k) => vec![text("DEL"), key(*k)],
             Self::Rename(a, b) => vec![text("RENAME"), key(*a), key(*b)],
             Self::Copy(a, b) => vec![text("COPY"), key(*a), key(*b), text("REPLACE")],
@@ -252,6 +259,7 @@ impl Op {
             Self::Remove(..) | Self::PopMin(_) => return self.remove_member(model),
             Self::Json(k, op) => return op.apply(&key(*k), model),
             Self::Stream(k, op) => return op.apply(&key(*k), model),
+            Self::List(k, op) => return op.apply(key(*k), model),
             Self::Delete(k) => {
                 model.remove(&key(*k));
             }
@@ -451,6 +459,14 @@ pub(crate) fn observe(db: &Db) -> Result<Model, Error> {
                     .range(..)
                     .map(|item| item.map(|item| (item.member.into_vec(), item.score as i64)));
                 Content::Members(members.collect::<Result<_, _>>()?)
+            }
+            Some("list") => {
+                let elements = db.list(&key).iter().map(|element| Ok(element?.into_vec()));
+                Content::List(elements.collect::<Result<_, Error>>()?)
+            }
+            Some("set") => {
+                let members = db.members(&key).iter().map(|member| Ok(member?.into_vec()));
+                Content::Set(members.collect::<Result<_, Error>>()?)
             }
             Some("stream") => Content::Stream(stream::observe(db, &key)?),
             Some("ReJSON-RL") => Content::Document(db.json(&key).get(".")?.expect("listed")),
