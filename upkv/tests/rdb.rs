@@ -250,7 +250,7 @@ fn values_move_between_engine_and_server() {
     };
     fill(&mut redis);
     let db = mounted();
-    for key in keys(&mut redis).into_iter() {
+    for key in keys(&mut redis) {
         let payload = bulk(ask(&mut redis, &format!("DUMP {key}")));
         let reply = db.command([b"RESTORE", key.as_bytes(), b"0", &payload]);
         assert_eq!(Resp::of(reply).show(), "OK", "{key}");

@@ -367,6 +367,7 @@ pub(super) fn read_keys(args: &Args<'_>) -> Vec<usize> {
 pub(super) struct Reading<'a> {
     pub(super) count: usize,
     /// Whether and how long to wait, in ms; `Some(None)` is for ever.
+    #[expect(clippy::option_option, reason = "no wait differs from one without end")]
     pub(super) block: Option<Option<u64>>,
     pub(super) group: Option<(&'a [u8], &'a [u8])>,
     pub(super) no_ack: bool,

@@ -140,6 +140,7 @@ fn xgroup_delete_consumer(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     stream_group::delete_consumer(work, args[2], args[3], args[4]).map(Reply::count)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a handler may fail")]
 fn xgroup_help(_: &mut Work<'_>, _: &Args<'_>) -> Result<Reply> {
     Ok(help(&[
         "XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
@@ -311,18 +312,15 @@ fn xpending(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         })
     };
     let between = wanted.start..=wanted.end;
-    let rows = match wanted.consumer {
-        Some(name) => match group.consumers.get(name) {
-            Some(found) => {
-                let ids = found.pending.range(between);
-                ids.filter_map(row).take(wanted.count).collect()
-            }
-            None => Vec::new(),
-        },
-        None => {
-            let ids = group.pending.range(between).map(|(id, _)| id);
-            ids.filter_map(row).take(wanted.count).collect()
-        }
+    let rows = if let Some(name) = wanted.consumer {
+        let found = group.consumers.get(name);
+        let ids = found
+            .into_iter()
+            .flat_map(|found| found.pending.range(between.clone()));
+        ids.filter_map(row).take(wanted.count).collect()
+    } else {
+        let ids = group.pending.range(between).map(|(id, _)| id);
+        ids.filter_map(row).take(wanted.count).collect()
     };
     Ok(Reply::Array(rows))
 }

@@ -44,6 +44,7 @@ fn stream<'w>(work: &'w mut Work<'_>, key: &[u8]) -> Result<&'w Stream> {
     work.read::<Stream>(key)?.ok_or(Error::NoSuchKey)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a handler may fail")]
 fn xinfo_help(_: &mut Work<'_>, _: &Args<'_>) -> Result<Reply> {
     Ok(help(&[
         "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

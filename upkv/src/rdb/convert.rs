@@ -118,7 +118,11 @@ fn of_stream(stream: &stream::Stream) -> Stream {
         last: counters.last.into(),
         max_deleted: counters.max_deleted.into(),
         added: counters.added,
-        groups: stream.groups().iter().map(of_group).collect(),
+        groups: stream
+            .groups()
+            .iter()
+            .map(|(name, group)| of_group(name, group))
+            .collect(),
     }
 }
 
@@ -126,7 +130,7 @@ fn time(at: u64) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX)
 }
 
-fn of_group((name, group): (&Box<[u8]>, &stream::Group)) -> Group {
+fn of_group(name: &[u8], group: &stream::Group) -> Group {
     let pending = |id: &StreamId| {
         let pending = group.pending.get(id)?;
         Some(Pending {

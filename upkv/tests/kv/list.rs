@@ -67,7 +67,7 @@ impl Op {
             Self::Set(index, element) => vec![text("LSET"), key, number(*index), element.clone()],
             Self::Insert(pivot, element) => {
                 let head = [text("LINSERT"), key, text("BEFORE"), name(*pivot)];
-                [&head[..], &[element.clone()]].concat()
+                [&head[..], std::slice::from_ref(element)].concat()
             }
             Self::Remove(count, element) => {
                 let count = count.to_string().into_bytes();
@@ -87,14 +87,14 @@ impl Op {
     }
 
     /// Does the same to the model; `false` if the command is refused.
-    pub(crate) fn apply(&self, key: Vec<u8>, model: &mut Model) -> bool {
+    pub(crate) fn apply(&self, key: &[u8], model: &mut Model) -> bool {
         if let Self::AddMembers(members) | Self::RemoveMembers(members) = self {
             let adds = matches!(self, Self::AddMembers(_));
             let empty = || (Content::Set(BTreeSet::new()), 0);
-            if !adds && !model.contains_key(&key) {
+            if !adds && !model.contains_key(key) {
                 return true;
             }
-            let (Content::Set(set), _) = model.entry(key.clone()).or_insert_with(empty) else {
+            let (Content::Set(set), _) = model.entry(key.to_vec()).or_insert_with(empty) else {
                 return false;
             };
             for member in members.iter().map(|member| member_text(*member)) {
@@ -105,21 +105,21 @@ impl Op {
                 }
             }
             if set.is_empty() {
-                model.remove(&key);
+                model.remove(key);
             }
             return true;
         }
-        if let (Self::Push(..), false) = (self, model.contains_key(&key)) {
-            model.insert(key.clone(), (Content::List(Vec::new()), 0));
+        if let (Self::Push(..), false) = (self, model.contains_key(key)) {
+            model.insert(key.to_vec(), (Content::List(Vec::new()), 0));
         }
-        let list = match model.get_mut(&key) {
+        let list = match model.get_mut(key) {
             Some((Content::List(list), _)) => list,
             Some(_) => return false,
             None => return !matches!(self, Self::Set(..)),
         };
         let done = self.change(list);
         if list.is_empty() {
-            model.remove(&key);
+            model.remove(key);
         }
         done
     }
@@ -127,9 +127,9 @@ impl Op {
     fn change(&self, list: &mut Vec<Vec<u8>>) -> bool {
         match self {
             Self::Push(true, elements) => {
-                elements
-                    .iter()
-                    .for_each(|element| list.insert(0, element.clone()));
+                for element in elements {
+                    list.insert(0, element.clone());
+                }
             }
             Self::Push(false, elements) => list.extend_from_slice(elements),
             Self::Pop(true, count) => drop(list.drain(..(*count).min(list.len()))),
@@ -160,9 +160,9 @@ impl Op {
                     list.remove(at);
                 }
             }
-            Self::Trim(first, last) => {
-                list.truncate(last + 1);
-                list.drain(..(*first).min(list.len()));
+            Self::Trim(from, to) => {
+                list.truncate(to + 1);
+                list.drain(..(*from).min(list.len()));
             }
             Self::Rotate => list.rotate_right(1),
             Self::AddMembers(_) | Self::RemoveMembers(_) => {}

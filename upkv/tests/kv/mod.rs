@@ -259,7 +259,7 @@ impl Op {
             Self::Remove(..) | Self::PopMin(_) => return self.remove_member(model),
             Self::Json(k, op) => return op.apply(&key(*k), model),
             Self::Stream(k, op) => return op.apply(&key(*k), model),
-            Self::List(k, op) => return op.apply(key(*k), model),
+            Self::List(k, op) => return op.apply(&key(*k), model),
             Self::Delete(k) => {
                 model.remove(&key(*k));
             }

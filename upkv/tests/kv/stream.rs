@@ -130,7 +130,9 @@ impl Op {
                 stream.last = (*ms, seq);
                 stream.added += 1;
                 stream.entries.insert((*ms, seq), value.clone());
-                trim.iter().for_each(|max| stream.trim(*max));
+                if let Some(max) = trim {
+                    stream.trim(*max);
+                }
             }
             Self::Delete(id) => {
                 if stream.entries.remove(id).is_some() {

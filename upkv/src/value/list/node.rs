@@ -375,7 +375,7 @@ mod tests {
                 }
             }
         }
-        texts.extend(["007", "-0", "+5", "1e3", " 1", "-", "\0"].map(|text| text.into()));
+        texts.extend(["007", "-0", "+5", "1e3", " 1", "-", "\0"].map(Into::into));
         let mut node = Node::default();
         for text in &texts {
             node.insert(node.count(), &Entry::new(text));

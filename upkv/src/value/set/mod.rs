@@ -197,13 +197,11 @@ impl Set {
 
     /// One scan step; see [`Table::scan`]. A small set is returned whole.
     pub(crate) fn scan(&self, from: u64, count: usize, mut emit: impl FnMut(&[u8])) -> Option<u64> {
-        match &self.form {
-            Form::Table(table) => table.scan(from, count, |member| emit(member.key())),
-            _ => {
-                self.iter().for_each(|member| emit(&member));
-                None
-            }
+        if let Form::Table(table) = &self.form {
+            return table.scan(from, count, |member| emit(member.key()));
         }
+        self.iter().for_each(|member| emit(&member));
+        None
     }
 
     /// From integers to packed ones, or to a table where they are too many.

@@ -67,13 +67,13 @@ fn random_changes_match_a_model_and_come_back() {
         assert_eq!(decoded.encoding(), set.encoding());
         let picked = set.pick(seed).expect("not empty");
         assert!(model.contains(&*picked));
-        let (mut seen, mut cursor) = (BTreeSet::new(), Some(0));
+        let (mut found, mut cursor) = (BTreeSet::new(), Some(0));
         while let Some(from) = cursor {
             cursor = set.scan(from, 10, |member| {
-                seen.insert(member.to_vec());
+                found.insert(member.to_vec());
             });
         }
-        assert_eq!(seen, model);
+        assert_eq!(found, model);
     }
 }
 

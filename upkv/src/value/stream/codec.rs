@@ -104,6 +104,7 @@ fn put_option(out: &mut Vec<u8>, value: Option<u64>) {
     put_varint(out, value.map_or(0, |value| value.saturating_add(1)));
 }
 
+#[expect(clippy::option_option, reason = "none can be what was read")]
 fn option(walk: &mut Walk<'_>) -> Option<Option<u64>> {
     varint(walk).map(|value| value.checked_sub(1))
 }
@@ -155,14 +156,18 @@ impl<'e> Effect<'e> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         let names = |out: &mut Vec<u8>, op: u8, names: &[&[u8]]| {
             out.push(op);
-            names.iter().for_each(|name| packed::put(out, name));
+            for name in names {
+                packed::put(out, name);
+            }
         };
         match self {
             Self::Append { id, fields } => {
                 out.push(OP_APPEND);
                 put_id(out, *id);
                 packed::put_len(out, fields.len());
-                fields.iter().for_each(|field| packed::put(out, field));
+                for field in fields {
+                    packed::put(out, field);
+                }
             }
             Self::Delete { id } => {
                 out.push(OP_DELETE);
@@ -212,7 +217,9 @@ impl<'e> Effect<'e> {
             Self::Ack { group, ids } => {
                 names(out, OP_ACK, &[group]);
                 packed::put_len(out, ids.len());
-                ids.iter().for_each(|id| put_id(out, *id));
+                for id in ids {
+                    put_id(out, *id);
+                }
             }
         }
     }

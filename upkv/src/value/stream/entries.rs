@@ -46,6 +46,7 @@ pub(crate) struct Fields<'s> {
     left: usize,
 }
 
+#[expect(clippy::copy_iterator, reason = "an entry is walked more than once")]
 impl<'s> Iterator for Fields<'s> {
     type Item = (&'s [u8], &'s [u8]);
 

@@ -149,6 +149,7 @@ impl Stream {
         Some(Undo(before))
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an effect")]
     fn apply_to_group(&mut self, effect: &Effect<'_>) -> Option<Before> {
         let name: &[u8] = effect.group()?;
         match effect {
