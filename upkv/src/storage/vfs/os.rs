@@ -209,7 +209,12 @@ impl VfsFile for OsFile {
     fn expect_sync(&self, from: u64, len: u64) {
         use rustix::fs::{Advice, fadvise};
         // Advice that is not taken costs nothing but the time it would have saved.
-        let _not_taken = fadvise(&self.0, from, std::num::NonZeroU64::new(len), Advice::DontNeed);
+        let _not_taken = fadvise(
+            &self.0,
+            from,
+            std::num::NonZeroU64::new(len),
+            Advice::DontNeed,
+        );
     }
 
     fn map(&self, len: usize) -> io::Result<Map> {
