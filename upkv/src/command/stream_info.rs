@@ -8,7 +8,8 @@ use super::stream_group::{bad_subcommand, help, number};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::ops::stream::StreamEntry;
-use crate::ops::stream_group::{lag, no_group};
+use crate::ops::stream_group::no_group;
+use crate::ops::stream_lag::lag;
 use crate::value::stream::{Consumer, Group, Stream, StreamId};
 
 /// Entries that XINFO STREAM FULL lists of each kind unless told otherwise.

@@ -33,10 +33,6 @@ pub(super) static ROWS: &[Command] = rows! { "sorted-set";
         "Counts members by name";
     "zmscore" -3 READ | FAST, ONE, data(zmscore), "6.2.0", "O(members)",
         "Reads scores";
-    "zpopmax" -2 WRITE | FAST, ONE, data(zpopmax), "5.0.0", "O(log n) a member",
-        "Takes the highest members";
-    "zpopmin" -2 WRITE | FAST, ONE, data(zpopmin), "5.0.0", "O(log n) a member",
-        "Takes the lowest members";
     "zrandmember" -2 READ, ONE, data(zrandmember), "6.2.0", "O(n) with a positive count, else O(log n) a pick",
         "Picks random members";
     "zrange" -4 READ, ONE, data(zrange), "1.2.0", "O(log n + m)",
@@ -84,7 +80,7 @@ fn members(items: Vec<Scored>) -> Reply {
     )
 }
 
-fn pairs(items: Vec<Scored>) -> Reply {
+pub(super) fn pairs(items: Vec<Scored>) -> Reply {
     let pair = |(member, score)| (Reply::bulk(member), Reply::Double(score));
     Reply::Pairs(items.into_iter().map(pair).collect())
 }
@@ -393,31 +389,6 @@ pub(super) fn zremrangebylex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Rep
 }
 
 // --- picking
-
-pub(super) fn zpopmin(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    pop(work, args, false)
-}
-
-pub(super) fn zpopmax(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    pop(work, args, true)
-}
-
-fn pop(work: &mut Work<'_>, args: &Args<'_>, highest: bool) -> Result<Reply> {
-    let count = match args {
-        [_, _] => None,
-        [_, _, count] => Some(args::positive(count)?),
-        _ => return Err(Error::syntax()),
-    };
-    let taken = zset::pop(work, args[1], count.unwrap_or(1), highest)?;
-    if count.is_some() {
-        return Ok(pairs(taken));
-    }
-    // Without a count the answer is flat in both protocols.
-    let flat = taken
-        .into_iter()
-        .flat_map(|(m, score)| [Reply::bulk(m), Reply::Double(score)]);
-    Ok(Reply::Array(flat.collect()))
-}
 
 pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mount = work.engine.mount.clone();

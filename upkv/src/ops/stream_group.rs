@@ -2,6 +2,7 @@
 
 use super::check_size;
 use super::stream::{Deleted, References, StreamEntry};
+use super::stream_lag::{entries_up_to, has_gaps_from};
 use crate::error::{Error, Result};
 use crate::keyspace::work::event::Class;
 use crate::keyspace::work::{Edit, Work};
@@ -214,50 +215,6 @@ fn meet(work: &mut Work<'_>, key: &[u8], group: &[u8], consumer: &[u8]) -> Resul
         work.notify(Class::STREAM, "xgroup-createconsumer", key);
     }
     Ok(())
-}
-
-/// Whether an entry at or after an id was deleted by id.
-fn has_gaps_from(stream: &Stream, id: StreamId) -> bool {
-    let gap = stream.counters().max_deleted;
-    stream.len() > 0 && gap != StreamId::MIN && id <= gap
-}
-
-/// How many entries were ever added up to an id, if that can be told.
-pub(crate) fn entries_up_to(stream: &Stream, id: StreamId) -> Option<u64> {
-    let counters = stream.counters();
-    let len = stream.len() as u64;
-    if counters.added == 0 {
-        return Some(0);
-    }
-    if (len == 0 && id < counters.last) || id == counters.last {
-        return Some(counters.added);
-    }
-    if id > counters.last {
-        return None;
-    }
-    let first = stream.first_id();
-    if counters.max_deleted != StreamId::MIN && counters.max_deleted >= first {
-        return None;
-    }
-    let before = counters.added.saturating_sub(len);
-    match id.cmp(&first) {
-        std::cmp::Ordering::Less => Some(before),
-        std::cmp::Ordering::Equal => Some(before + 1),
-        std::cmp::Ordering::Greater => None,
-    }
-}
-
-/// How many entries a group has still to read, if that can be told.
-pub(crate) fn lag(stream: &Stream, group: &Group) -> Option<u64> {
-    let added = stream.counters().added;
-    if added == 0 {
-        return Some(0);
-    }
-    let read = match group.read {
-        Some(read) if !has_gaps_from(stream, group.last) => Some(read),
-        _ => entries_up_to(stream, group.last),
-    };
-    read.map(|read| added.saturating_sub(read))
 }
 
 /// Delivers entries that no consumer of the group has got.

@@ -6,7 +6,8 @@ use super::Target;
 use crate::error::Result;
 use crate::ops;
 use crate::ops::stream::StreamEntry;
-use crate::ops::stream_group::{Claim, Claimed, Start, lag, no_key_or_group};
+use crate::ops::stream_group::{Claim, Claimed, Start, no_key_or_group};
+use crate::ops::stream_lag::lag;
 use crate::value::owned::Value;
 use crate::value::stream::{Stream, StreamId};
 

@@ -1,3 +1,5 @@
+//! Lists against a vector: random changes, their records, undoing and images.
+
 use super::*;
 
 fn elements(list: &List) -> Vec<Vec<u8>> {

@@ -1,3 +1,5 @@
+//! Sets against a tree: random changes, their records, undoing and images.
+
 use std::collections::BTreeSet;
 
 use super::*;
