@@ -273,10 +273,10 @@ mod tests {
             "CONFIG SET slowlog-log-slower-than -1 slowlog-max-len 7 latency-monitor-threshold 8 lua-time-limit 9",
         );
         let config = &db.engine.server.config;
-        assert_eq!(config.slowlog_log_slower_than(), -1);
-        assert_eq!(config.slowlog_max_len(), 7);
-        assert_eq!(config.latency_monitor_threshold(), 8);
-        assert_eq!(config.busy_reply_threshold(), 9);
+        assert_eq!(config.slowlog_log_slower_than.load(Ordering::Relaxed), -1);
+        assert_eq!(config.slowlog_max_len.load(Ordering::Relaxed), 7);
+        assert_eq!(config.latency_monitor_threshold.load(Ordering::Relaxed), 8);
+        assert_eq!(config.busy_reply_threshold.load(Ordering::Relaxed), 9);
     }
 
     #[test]
