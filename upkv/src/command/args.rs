@@ -252,6 +252,16 @@ pub(crate) fn random_count(text: &[u8]) -> Result<i64> {
     Ok(count)
 }
 
+/// How often a random pick with repetition, whose count is negative, picks. More than 2^24 would fill the memory.
+pub(crate) fn repetitions(count: i64) -> Result<u64> {
+    const MOST: u64 = 1 << 24;
+    let count = count.unsigned_abs();
+    if count > MOST {
+        return Err(Error::refused("ERR value is out of range"));
+    }
+    Ok(count)
+}
+
 /// A count that must not be negative.
 pub(crate) fn positive(text: &[u8]) -> Result<usize> {
     let refused = || Error::refused("ERR value is out of range, must be positive");

@@ -250,8 +250,9 @@ fn blocking_move(
 }
 
 fn blmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let timeout = args::timeout(args[1])?;
+    // What is given last is looked at first, as Redis does.
     let wanted = several(&args[2..])?;
+    let timeout = args::timeout(args[1])?;
     match pop_first(work, &wanted)? {
         Some(found) => Ok(found),
         None => wait(work, wanted.keys, timeout, Reply::NullArray),

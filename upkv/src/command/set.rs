@@ -122,7 +122,7 @@ fn srandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         let picked = set::distinct(set, many, || mount.random());
         return Ok(Reply::Array(picked.into_iter().map(Reply::bulk).collect()));
     }
-    let picked = (0..many).map_while(|_| set.pick(mount.random()));
+    let picked = (0..args::repetitions(count)?).map_while(|_| set.pick(mount.random()));
     Ok(Reply::Array(
         picked
             .map(|member| Reply::bulk(member.into_owned()))

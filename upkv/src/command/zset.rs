@@ -418,7 +418,7 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     };
     let mut picked: Vec<Scored> = Vec::new();
     if count < 0 {
-        picked.extend((0..count.unsigned_abs()).map_while(|_| pick(zset)));
+        picked.extend((0..args::repetitions(count)?).map_while(|_| pick(zset)));
     } else {
         let copy = |item: &crate::value::zset::Item| {
             (bytes::Bytes::copy_from_slice(&item.member), item.score)

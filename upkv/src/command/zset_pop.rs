@@ -162,8 +162,9 @@ fn zmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let timeout = args::timeout(args[1])?;
+    // What is given last is looked at first, as Redis does.
     let wanted = several(&args[2..])?;
+    let timeout = args::timeout(args[1])?;
     match pop_first(work, wanted.keys, wanted.count, wanted.highest)? {
         Some((key, taken)) => Ok(popped(key, taken)),
         None => wait(work, wanted.keys, timeout),

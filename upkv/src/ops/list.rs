@@ -47,6 +47,12 @@ impl Edit<'_, List> {
         elements
     }
 
+    /// Counts as a change for those who watch the key.
+    fn cut_nothing(&mut self) {
+        let undo = self.value.cut(true, 0);
+        self.note(Undo::List(undo), |delta| List::log_cut(delta, true, 0));
+    }
+
     fn set(&mut self, index: usize, element: &[u8]) {
         let undo = self.value.set(index, element);
         self.note(Undo::List(undo), |delta| {
@@ -191,8 +197,11 @@ pub(crate) fn trim(work: &mut Work<'_>, key: &[u8], start: i64, end: i64) -> Res
     let len = edit.len();
     let kept = range(len, start, end);
     // What is left of nothing is nothing, whichever end it is cut from.
-    edit.cut(End::Back, len - kept.end);
-    edit.cut(End::Front, kept.start);
+    let back = edit.cut(End::Back, len - kept.end);
+    let front = edit.cut(End::Front, kept.start);
+    if back.is_empty() && front.is_empty() {
+        edit.cut_nothing();
+    }
     work.notify(Class::LIST, "ltrim", key);
     work.drop_if_empty(key)
 }

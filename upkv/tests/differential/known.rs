@@ -31,6 +31,22 @@ pub(crate) fn known(args: &[Vec<u8>], ours: &Value, theirs: &Value) -> Option<Kn
         "DBSIZE" if matches!((ours, theirs), (Value::Line(b':', _), Value::Line(b':', _))) => {
             Some(Known::Reply)
         }
+        // Older servers take the least integer as a rank.
+        "LPOS" if refused.starts_with("ERR value is out of range, value must") => {
+            Some(Known::Reply)
+        }
+        // A span too close to zero for 64 bits is no number here.
+        "BLPOP" | "BRPOP" | "BLMOVE" | "BRPOPLPUSH" | "BLMPOP"
+            if refused == "ERR timeout is not a float or out of range" =>
+        {
+            Some(Known::Data)
+        }
+        // Older servers count up to a negative number.
+        "BLPOP" | "BRPOP" | "BLMOVE" | "BRPOPLPUSH" | "BLMPOP"
+            if refused == "ERR timeout is out of range" =>
+        {
+            Some(Known::Reply)
+        }
         // Older servers look at the key before the arguments.
         "BITCOUNT" | "BITPOS" if !refused.is_empty() => {
             let looked = theirs.show();

@@ -11,7 +11,9 @@ mod grammar;
 mod hash;
 mod hll;
 mod keys;
+mod list;
 mod pools;
+mod set;
 mod string;
 mod transaction;
 mod zset;
@@ -28,6 +30,8 @@ const CHAPTERS: &[&Chapter] = &[
     &hash::CHAPTER,
     &zset::CHAPTER,
     &geo::CHAPTER,
+    &list::CHAPTER,
+    &set::CHAPTER,
 ];
 
 /// Chapters that work on keys of every type; every case has some of them.
