@@ -27,6 +27,7 @@
 //! # Features
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
+//! - `lua`: scripts and functions in Lua 5.1 ([`Db::script`], `EVAL`, `FCALL`); builds the C code of Lua.
 //! - `test-util`: simulated and faulty disks and the crash harness in [`storage`].
 
 #![deny(unsafe_code)]
@@ -60,6 +61,8 @@ mod ops;
 mod options;
 #[cfg(feature = "engine")]
 mod persist;
+#[cfg(feature = "lua")]
+mod script;
 #[cfg(feature = "engine")]
 mod stats;
 #[cfg(feature = "engine")]
@@ -81,6 +84,9 @@ pub use crate::{
     value::{Kind, owned::Value},
     view::{Fields, Hash, Keys, Members, Scored, Target, Zset},
 };
+
+#[cfg(feature = "lua")]
+pub use crate::script::{Script, ScriptLimits};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

@@ -4,10 +4,17 @@
 
 mod args;
 mod field_ttl;
+#[cfg(feature = "lua")]
+mod functions_lua;
 mod hash;
 mod keys;
 mod reply;
-mod row;
+pub(crate) mod row;
+mod script;
+#[cfg(feature = "lua")]
+mod scripts_lua;
+#[cfg(not(feature = "lua"))]
+mod scripts_off;
 mod server;
 mod session;
 mod string;
@@ -47,6 +54,13 @@ pub(crate) fn execute(
     let found = command.keys(args);
     let keys = match &found[..] {
         _ if command.has(row::EVERY) => Keys::Every,
+        #[cfg(feature = "lua")]
+        keys if command.has(row::ALL)
+            && command.group == "scripting"
+            && scripts_lua::locks_only_keys(engine, command.name, args) =>
+        {
+            Keys::Many(keys)
+        }
         _ if command.has(row::ALL) => Keys::All,
         [] => Keys::Open,
         [key] => Keys::One(key),
@@ -66,7 +80,7 @@ pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
 }
 
 /// What runs the command on data; the rest needs a session.
-fn data_handler(command: &Command) -> Result<row::DataHandler> {
+pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
     match command.handler {
         row::Handler::Data(handler) => Ok(handler),
         row::Handler::Session(_) => {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, server, session, string, zset};
+use super::{field_ttl, hash, keys, script, server, session, string, zset};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
@@ -16,6 +16,7 @@ static CHAPTERS: &[&[Command]] = &[
     field_ttl::ROWS,
     hash::ROWS,
     keys::ROWS,
+    script::ROWS,
     server::ROWS,
     session::ROWS,
     string::ROWS,

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::libraries::Shared;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
 use super::work::event::Class;
@@ -35,6 +36,9 @@ pub(crate) struct Engine {
     databases: [OnceLock<Box<[Mutex<Shard>]>>; DATABASES as usize],
     /// Which physical database a logical one is; changes only under the locks of all shards of both.
     pub(crate) swapped: Swapped,
+    pub(crate) libraries: Shared,
+    #[cfg(feature = "lua")]
+    pub(crate) scripts: crate::script::Scripts,
     pub(crate) shard_bits: u32,
     /// What the restored checkpoint already holds; used while recovering only.
     pub(crate) as_of: Mutex<AsOf>,
@@ -97,6 +101,9 @@ impl Engine {
             hashers,
             databases: std::array::from_fn(|_| OnceLock::new()),
             swapped: Swapped::default(),
+            libraries: Shared::default(),
+            #[cfg(feature = "lua")]
+            scripts: crate::script::Scripts::new(options.script_limits),
             shard_bits,
             as_of: Mutex::new(AsOf::default()),
             memory_limit,

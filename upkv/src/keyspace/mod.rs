@@ -7,6 +7,7 @@
 pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod expiry;
+pub(crate) mod libraries;
 pub(crate) mod shard;
 pub(crate) mod table;
 pub(crate) mod work;

@@ -14,6 +14,9 @@ mod change;
 mod commit;
 pub(crate) mod event;
 mod fields;
+mod functions;
+
+use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
@@ -22,6 +25,7 @@ use self::event::Event;
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
+use super::libraries::{Change, Libraries};
 use super::shard::Shard;
 use super::table::{Probe, Table};
 use crate::cold::DEMOTE_BYTES_MIN;
@@ -45,6 +49,11 @@ pub struct Work<'a> {
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
+    /// Libraries of functions as they are after this work.
+    libraries: Option<Arc<Libraries>>,
+    library_changes: Vec<Change>,
+    /// Why the work must not be committed, if it must not.
+    doomed: Option<Box<str>>,
     events: Vec<Event>,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
@@ -138,6 +147,9 @@ impl<'a> Work<'a> {
             touched: Vec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
+            libraries: None,
+            library_changes: Vec::new(),
+            doomed: None,
             events: Vec::new(),
             pending: None,
             loaded,
