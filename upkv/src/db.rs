@@ -8,7 +8,7 @@ use crate::builder::Builder;
 use crate::command;
 use crate::command::{Reply, Session};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{DATABASES, Engine, Keys};
+use crate::keyspace::engine::{Caller, DATABASES, Engine, Keys};
 use crate::keyspace::work::Work;
 use crate::ops;
 use crate::ops::keys::ExpireIf;
@@ -19,7 +19,7 @@ use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token}
 use crate::transaction::{self, Transaction};
 use crate::value::Kind;
 use crate::value::owned::Value;
-use crate::view::{Hash, Keys as KeyIter, Zset};
+use crate::view::{Hash, Json, Keys as KeyIter, Zset};
 
 /// The store's number for engines of this kind.
 const KIND: u8 = 1;
@@ -451,7 +451,7 @@ impl Db {
     /// [`Error::Storage`].
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let key = key.as_ref();
-        self.run(key, |work| work.remove(key))
+        self.run(key, |work| ops::keys::delete(work, key))
     }
 
     /// Removes several keys in one commit; the number that existed.
@@ -464,8 +464,9 @@ impl Db {
         let keys: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
         self.engine
             .run(self.index, self.level, Keys::Many(&keys), |work| {
-                keys.iter()
-                    .try_fold(0, |count, key| Ok(count + usize::from(work.remove(key)?)))
+                keys.iter().try_fold(0, |count, key| {
+                    Ok(count + usize::from(ops::keys::delete(work, key)?))
+                })
             })
     }
 
@@ -589,6 +590,11 @@ impl Db {
         Hash::new(self, key.as_ref())
     }
 
+    /// The JSON document at `key`; does no work yet.
+    pub fn json(&self, key: impl AsRef<[u8]>) -> Json<'_, Self> {
+        Json::new(self, key.as_ref())
+    }
+
     /// The sorted set at `key`; does no work yet.
     pub fn zset(&self, key: impl AsRef<[u8]>) -> Zset<'_, Self> {
         Zset::new(self, key.as_ref())
@@ -613,7 +619,7 @@ impl Db {
     pub fn command<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
         let owned: Vec<A> = args.into_iter().collect();
         let args: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        command::execute(&self.engine, self.index, self.level, &args)
+        command::execute(self, &args)
     }
 
     /// A sequence of commands with MULTI, EXEC and WATCH.
@@ -708,6 +714,15 @@ impl Db {
     /// Whether this database is mounted on `store`.
     pub fn belongs_to(&self, store: &Store) -> bool {
         std::sync::Arc::ptr_eq(&self.store.inner, &store.inner)
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            db: self.index,
+            level: self.level,
+            client: 0,
+            touches: true,
+        }
     }
 
     fn run<R>(&self, key: &[u8], body: impl FnMut(&mut Work<'_>) -> Result<R>) -> Result<R> {

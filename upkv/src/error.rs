@@ -57,6 +57,9 @@ pub enum Error {
     /// The transaction has to start over; return this error from the closure, which is called again.
     #[error("the transaction starts over")]
     Restart,
+    /// An RDB file could not be read or written.
+    #[error("{0}")]
+    Rdb(#[source] Box<crate::rdb::RdbError>),
     /// The store below refused or failed.
     #[error("{0}")]
     Storage(#[source] storage::Error),
@@ -68,6 +71,13 @@ impl From<storage::Error> for Error {
     #[cold]
     fn from(error: storage::Error) -> Self {
         Self::Storage(error)
+    }
+}
+
+impl From<crate::rdb::RdbError> for Error {
+    #[cold]
+    fn from(error: crate::rdb::RdbError) -> Self {
+        Self::Rdb(Box::new(error))
     }
 }
 
@@ -99,7 +109,9 @@ impl Error {
     /// ```
     pub fn reply_line(&self) -> String {
         let text = match self {
-            Self::Aborted(_) | Self::Restart | Self::Storage(_) => format!("ERR {self}"),
+            Self::Aborted(_) | Self::Restart | Self::Rdb(_) | Self::Storage(_) => {
+                format!("ERR {self}")
+            }
             _ => self.to_string(),
         };
         text.replace(['\r', '\n'], " ")

@@ -24,6 +24,9 @@
 //! # Ok::<(), upkv::Error>(())
 //! ```
 //!
+//! A server needs sockets and a [`Connection`] for each; see there. [`Db::subscribe`] and [`Db::command_async`] are the
+//! doors to channels and to waiting without a thread.
+//!
 //! # Features
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
@@ -54,6 +57,8 @@ mod glob;
 #[cfg(feature = "engine")]
 mod keyspace;
 #[cfg(feature = "engine")]
+mod memory;
+#[cfg(feature = "engine")]
 mod number;
 #[cfg(feature = "engine")]
 mod ops;
@@ -64,7 +69,15 @@ mod persist;
 #[cfg(feature = "lua")]
 mod script;
 #[cfg(feature = "engine")]
+mod rdb;
+#[cfg(feature = "engine")]
+mod resp;
+#[cfg(feature = "engine")]
+mod server;
+#[cfg(feature = "engine")]
 mod stats;
+#[cfg(feature = "engine")]
+mod subscription;
 #[cfg(feature = "engine")]
 mod transaction;
 #[cfg(feature = "engine")]
@@ -75,18 +88,25 @@ mod view;
 #[cfg(feature = "engine")]
 pub use crate::{
     builder::Builder,
-    command::{CommandInfo, Reply, Session, commands},
+    command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},
     error::{Error, Result},
     options::{DbOptions, Eviction, SetOptions},
+    rdb::{ExportReport, ImportReport, RdbError},
+    resp::{Connection, FeedFuture, NextOutput, Output},
+    server::inbox::Message,
     stats::Stats,
+    subscription::{NextMessage, Subscription},
     transaction::Transaction,
     value::{Kind, owned::Value},
-    view::{Fields, Hash, Keys, Members, Scored, Target, Zset},
+    view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
 };
 
 #[cfg(feature = "lua")]
 pub use crate::script::{Script, ScriptLimits};
+#[cfg(all(feature = "engine", feature = "test-util"))]
+#[doc(hidden)]
+pub use crate::rdb::{transcode, transcode_body};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

@@ -21,6 +21,7 @@ pub struct DbOptions {
     pub(crate) memory_limit_bytes: Option<u64>,
     pub(crate) max_memory_bytes: Option<u64>,
     pub(crate) eviction: Eviction,
+    pub(crate) eviction_samples: Option<usize>,
     pub(crate) durability: Option<Durability>,
     pub(crate) shards: Option<usize>,
     #[cfg(feature = "lua")]
@@ -30,10 +31,98 @@ pub struct DbOptions {
 /// What happens when a write would exceed `max_memory_bytes`; named as in Redis' `maxmemory-policy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u8)]
 pub enum Eviction {
     /// Writes that may grow the data are refused with [`crate::Error::OutOfMemory`].
     #[default]
     NoEviction,
+    /// The key that was not used for the longest time goes.
+    AllkeysLru,
+    /// The key that is used least often goes.
+    AllkeysLfu,
+    /// Any key goes.
+    AllkeysRandom,
+    /// As `AllkeysLru`, among keys with a deadline.
+    VolatileLru,
+    /// As `AllkeysLfu`, among keys with a deadline.
+    VolatileLfu,
+    /// Any key with a deadline goes.
+    VolatileRandom,
+    /// The key with the nearest deadline goes.
+    VolatileTtl,
+    /// Any key with a deadline goes, and any other key once there is none.
+    OptimisticVolatile,
+}
+
+impl Eviction {
+    /// In the order of their numbers.
+    pub(crate) const ALL: &[Self] = &[
+        Self::NoEviction,
+        Self::AllkeysLru,
+        Self::AllkeysLfu,
+        Self::AllkeysRandom,
+        Self::VolatileLru,
+        Self::VolatileLfu,
+        Self::VolatileRandom,
+        Self::VolatileTtl,
+        Self::OptimisticVolatile,
+    ];
+
+    /// The name that Redis' `maxmemory-policy` takes, or Upstash's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use upkv::Eviction;
+    /// assert_eq!(Eviction::AllkeysLru.name(), "allkeys-lru");
+    /// assert_eq!(Eviction::from_name("allkeys-lru"), Some(Eviction::AllkeysLru));
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoEviction => "noeviction",
+            Self::AllkeysLru => "allkeys-lru",
+            Self::AllkeysLfu => "allkeys-lfu",
+            Self::AllkeysRandom => "allkeys-random",
+            Self::VolatileLru => "volatile-lru",
+            Self::VolatileLfu => "volatile-lfu",
+            Self::VolatileRandom => "volatile-random",
+            Self::VolatileTtl => "volatile-ttl",
+            Self::OptimisticVolatile => "optimistic-volatile",
+        }
+    }
+
+    /// The policy of a name, in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use upkv::Eviction;
+    /// assert_eq!(Eviction::from_name("Volatile-TTL"), Some(Eviction::VolatileTtl));
+    /// assert_eq!(Eviction::from_name("biggest-first"), None);
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = Self::ALL.iter().copied();
+        all.into_iter()
+            .find(|policy| policy.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether keys without a deadline always stay.
+    pub(crate) fn is_volatile_only(self) -> bool {
+        matches!(
+            self,
+            Self::VolatileLru | Self::VolatileLfu | Self::VolatileRandom | Self::VolatileTtl
+        )
+    }
+
+    /// Whether it needs to know how often keys are used.
+    pub(crate) fn is_lfu(self) -> bool {
+        matches!(self, Self::AllkeysLfu | Self::VolatileLfu)
+    }
+
+    /// Whether it needs to know when or how often keys are used.
+    pub(crate) fn tracks_use(self) -> bool {
+        self.is_lfu() || matches!(self, Self::AllkeysLru | Self::VolatileLru)
+    }
 }
 
 impl DbOptions {
@@ -63,6 +152,14 @@ impl DbOptions {
     #[must_use]
     pub fn eviction(mut self, policy: Eviction) -> Self {
         self.eviction = policy;
+        self
+    }
+
+    /// Keys that are sampled to find the next one to evict, as Redis' `maxmemory-samples`: more is closer to the
+    /// policy and slower. Default: 5.
+    #[must_use]
+    pub fn eviction_samples(mut self, count: usize) -> Self {
+        self.eviction_samples = Some(count);
         self
     }
 

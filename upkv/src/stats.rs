@@ -34,10 +34,22 @@ pub struct Stats {
     pub demoted: u64,
     /// Values brought back into memory.
     pub promoted: u64,
+    /// Keys removed because memory was over `max_memory_bytes`.
+    pub evicted: u64,
     /// Keys removed because they were overdue.
     pub expired: u64,
     /// Hash fields removed because they were overdue, without those that went with their key.
     pub expired_fields: u64,
+    /// Sessions that are open.
+    pub clients: u64,
+    /// Sessions that were opened.
+    pub clients_accepted: u64,
+    /// Callers that wait in a blocking command.
+    pub blocked_callers: u64,
+    /// Sessions that are told which keys to forget.
+    pub tracking_clients: u64,
+    /// Keys that such sessions have read.
+    pub tracked_keys: u64,
 }
 
 /// The counters that one shard keeps under its own lock.
@@ -47,6 +59,7 @@ pub(crate) struct ShardStats {
     pub(crate) misses: u64,
     pub(crate) demoted: u64,
     pub(crate) promoted: u64,
+    pub(crate) evicted: u64,
     pub(crate) expired: u64,
     pub(crate) expired_fields: u64,
 }

@@ -10,14 +10,14 @@ use std::fmt;
 use crate::command::{self, Reply};
 use crate::db::{Db, plain};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{Engine, Keys};
+use crate::keyspace::engine::{Engine, Keys, Ran};
 use crate::keyspace::work::{Pending, Work};
 use crate::ops;
 use crate::ops::keys::ExpireIf;
 use crate::options::{SetOptions, millis};
 use crate::storage::{self, Enlist, Hold, Store};
 use crate::value::owned::Value;
-use crate::view::{Hash, Target, Zset};
+use crate::view::{Hash, Json, Target, Zset};
 
 /// Starts over at most this often before cold values are read under the locks.
 const RESTARTS_MAX: usize = 8;
@@ -74,8 +74,14 @@ pub(crate) fn run<T, E: From<Error>>(
         }
         let value = outcome?;
         let commit = work.commit(Some(&mut others)).map_err(E::from)?;
+        let told = work.tell();
         drop(work);
-        engine.finish(commit.as_ref(), db.level)?;
+        let ran = Ran {
+            value,
+            commit,
+            told,
+        };
+        let value = engine.finish(ran, db.level)?;
         others.committed();
         return Ok(value);
     }
@@ -205,6 +211,11 @@ impl Transaction<'_> {
         Hash::new(self, key.as_ref())
     }
 
+    /// See [`Db::json`].
+    pub fn json(&self, key: impl AsRef<[u8]>) -> Json<'_, Self> {
+        Json::new(self, key.as_ref())
+    }
+
     /// See [`Db::zset`].
     pub fn zset(&self, key: impl AsRef<[u8]>) -> Zset<'_, Self> {
         Zset::new(self, key.as_ref())
@@ -223,7 +234,7 @@ impl Transaction<'_> {
 
     fn grow<R>(&self, body: impl FnOnce(&mut Work<'_>) -> Result<R>) -> Result<R> {
         let mut work = self.work.borrow_mut();
-        work.engine.check_room()?;
+        work.engine.check_growth_inside()?;
         body(&mut work)
     }
 }
@@ -239,7 +250,7 @@ impl Target for Transaction<'_> {
     ) -> Result<R> {
         let mut work = self.work.borrow_mut();
         if grows {
-            work.engine.check_room()?;
+            work.engine.check_growth_inside()?;
         }
         body(&mut work)
     }

@@ -23,9 +23,9 @@ impl Dir {
             .background(false)
             .clock(Arc::new(clock.clone()))
             .open()
-            .unwrap();
+            .expect("a store");
         let options = DbOptions::new().durability(Durability::Os).shards(16);
-        let db = Db::mount_with(&store, "kv", options).unwrap();
+        let db = Db::mount_with(&store, "kv", options).expect("mounts");
         (store, db)
     }
 }
@@ -45,11 +45,14 @@ fn ms(span: u64) -> Duration {
 }
 
 fn maintain(store: &Store) {
-    store.maintain(Duration::from_secs(1)).unwrap();
+    store.maintain(Duration::from_secs(1)).expect("maintains");
 }
 
 fn fields(db: &Db, key: &str) -> Vec<String> {
-    let pairs = db.hash(key).iter().map(|pair| pair.unwrap().0.to_string());
+    let pairs = db
+        .hash(key)
+        .iter()
+        .map(|pair| pair.expect("a field").0.to_string());
     let mut fields: Vec<String> = pairs.collect();
     fields.sort();
     fields

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::DEMOTE_BYTES_MIN;
 use crate::error::{Error, Result};
-use crate::keyspace::engine::Engine;
+use crate::keyspace::engine::{Engine, Keys};
 use crate::keyspace::work::{ColdRef, Loaded, Pending};
 use crate::persist::record::{self, Body};
 use crate::storage::{self, Address, ErrorKind};
@@ -111,6 +111,15 @@ impl Engine {
                 return Ok(None);
             };
             let (image, len) = match &entry.slot.object {
+                // What changed since the image has to be replayed.
+                Object::Cold {
+                    kind: Kind::String, ..
+                } if !entry.slot.home.deltas().is_empty() => {
+                    drop(shard);
+                    return self.run(db, None, Keys::One(key), |work| {
+                        crate::ops::string::get(work, key)
+                    });
+                }
                 Object::Cold {
                     kind: Kind::String,
                     len,
@@ -118,7 +127,7 @@ impl Engine {
                 } => (entry.slot.home.image(), *len as usize),
                 object => {
                     let bytes = object.string_bytes().ok_or(Error::WrongType)?;
-                    entry.slot.warm();
+                    self.note_use(&mut entry.slot, now);
                     shard.stats.hits += 1;
                     return Ok(Some(bytes));
                 }
@@ -128,7 +137,9 @@ impl Engine {
             let body = self.read(image);
             let mut shard = self.shard(index).lock();
             let current = shard.table.find_mut(probe, key);
-            let Some(entry) = current.filter(|entry| entry.slot.home.image() == image) else {
+            let Some(entry) = current.filter(|entry| {
+                entry.slot.home.image() == image && entry.slot.home.deltas().is_empty()
+            }) else {
                 if let (Ok(body), None) = (&body, shard.live(probe, key, now)) {
                     // Removed meanwhile: the value was there when the key was looked up.
                     return Self::payload(body, key).map(Some);
@@ -136,7 +147,7 @@ impl Engine {
                 continue;
             };
             let value = Self::payload(&body?, key)?;
-            let seen_before = entry.slot.warm() > 0;
+            let seen_before = self.note_use(&mut entry.slot, now) > 0;
             if entry.slot.object.is_cold() && (seen_before || len < DEMOTE_BYTES_MIN) {
                 entry.slot.object = Object::string(&value);
                 shard.stats.promoted += 1;

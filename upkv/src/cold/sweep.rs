@@ -22,12 +22,19 @@ const SWEEP_SEGMENTS: usize = 2;
 impl Engine {
     /// Passes a shard's change of size on to the total.
     pub(crate) fn report_used(&self, shard: &mut Shard) {
-        if shard.used.abs_diff(shard.reported) > self.report_step {
-            let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-            let change = signed(shard.used) - signed(shard.reported);
-            shard.reported = shard.used;
-            self.used.fetch_add(change, Ordering::Relaxed);
+        let step = self.report_step.load(Ordering::Relaxed);
+        if shard.memory().abs_diff(shard.reported) > step {
+            self.report_exactly(shard);
         }
+    }
+
+    /// As [`Engine::report_used`], however small the change.
+    pub(crate) fn report_exactly(&self, shard: &mut Shard) {
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let memory = shard.memory();
+        let change = signed(memory) - signed(shard.reported);
+        shard.reported = memory;
+        self.used.fetch_add(change, Ordering::Relaxed);
     }
 
     pub(crate) fn is_over_limit(&self) -> bool {

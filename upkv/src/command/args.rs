@@ -174,6 +174,8 @@ pub(crate) struct ScanOptions<'a> {
     pub(crate) count: usize,
     pub(crate) kind: Option<&'a [u8]>,
     pub(crate) values: bool,
+    /// Whether SCAN tells the type of each key.
+    pub(crate) with_kind: bool,
 }
 
 /// Which extra options a scan takes.
@@ -192,6 +194,7 @@ pub(crate) fn scan_options<'a>(rest: &'a [&'a [u8]], of: ScanOf) -> Result<ScanO
         count: 10,
         kind: None,
         values: true,
+        with_kind: false,
     };
     let mut options = Options::new(rest);
     while let Some(option) = options.next() {
@@ -205,6 +208,7 @@ pub(crate) fn scan_options<'a>(rest: &'a [&'a [u8]], of: ScanOf) -> Result<ScanO
                 found.count = usize::try_from(count.min(COUNT_MAX)).unwrap_or(10);
             }
             "TYPE" if of == ScanOf::Keys => found.kind = Some(options.value()?),
+            "WITHTYPE" if of == ScanOf::Keys => found.with_kind = true,
             "NOVALUES" if of == ScanOf::Hash => found.values = false,
             "NOVALUES" => {
                 return Err(Error::refused(

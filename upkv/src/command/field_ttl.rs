@@ -227,8 +227,8 @@ fn hsetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         let keep = args::is(word, "KEEPTTL");
         let timed = form(word);
         if !keep && timed.is_none() {
-            let word = String::from_utf8_lossy(word);
-            return Err(Error::refused_with(format!("ERR unknown argument: {word}")));
+            let text = format!("ERR unknown argument: {}", String::from_utf8_lossy(word));
+            return Err(Error::refused_with(text));
         }
         if leave.is_some() {
             return Err(Error::refused(

@@ -87,7 +87,7 @@ pub(super) fn hmget(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 pub(super) fn hgetall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
-    let pairs = hash.into_iter().flat_map(|hash| hash.iter());
+    let pairs = hash.into_iter().flat_map(Live::iter);
     Ok(Reply::Map(
         pairs
             .map(|(f, v)| (Reply::bulk_copy(f), Reply::bulk_copy(v)))
@@ -97,7 +97,7 @@ pub(super) fn hgetall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 pub(super) fn hkeys(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
-    let fields = hash.into_iter().flat_map(|hash| hash.iter());
+    let fields = hash.into_iter().flat_map(Live::iter);
     Ok(Reply::Array(
         fields.map(|(field, _)| Reply::bulk_copy(field)).collect(),
     ))
@@ -105,7 +105,7 @@ pub(super) fn hkeys(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 pub(super) fn hvals(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let hash = work.hash(args[1])?;
-    let values = hash.into_iter().flat_map(|hash| hash.iter());
+    let values = hash.into_iter().flat_map(Live::iter);
     Ok(Reply::Array(
         values.map(|(_, value)| Reply::bulk_copy(value)).collect(),
     ))

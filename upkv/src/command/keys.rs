@@ -2,7 +2,7 @@
 
 use super::args::{self, Args, Options, ScanOf};
 use super::reply::Reply;
-use super::row::{CONTAINER, Command, EACH, NO_KEYS, ONE, SECOND, TWO, data, rows};
+use super::row::{Command, EACH, NO_KEYS, ONE, TWO, data, rows};
 use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
@@ -24,10 +24,8 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Tells the deadline in seconds";
     "keys" 2 READ | ALL, NO_KEYS, data(keys), "1.0.0", "O(n), all shards locked",
         "Lists the keys that match a pattern";
-    "object" -2 READ, SECOND, CONTAINER, "2.2.3", "that of the subcommand",
-        "Inspects a value";
-    "object|encoding" 3 READ, SECOND, data(object_encoding), "2.2.3", "O(1)",
-        "Tells how a value is kept";
+    "move" 3 WRITE | FAST, ONE, data(move_key), "1.0.0", "O(n) in the value, which is logged once more",
+        "Moves a key to another database";
     "persist" 2 WRITE | FAST, ONE, data(persist), "2.2.0", "O(1)",
         "Removes a deadline";
     "pexpire" -3 WRITE | FAST, ONE, data(pexpire), "2.6.0", "O(1)",
@@ -46,7 +44,7 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Renames a key if the new name is free";
     "scan" -2 READ, NO_KEYS, data(scan), "2.8.0", "O(COUNT + 896)",
         "Iterates over keys";
-    "touch" -2 READ | FAST, EACH, data(exists), "3.2.1", "O(keys)",
+    "touch" -2 READ | FAST, EACH, data(touch), "3.2.1", "O(keys)",
         "Counts existing keys and notes the access";
     "ttl" 2 READ | FAST, ONE, data(ttl), "1.0.0", "O(1)",
         "Tells the time to live in seconds";
@@ -59,7 +57,7 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
 pub(super) fn del(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut removed = 0;
     for key in &args[1..] {
-        removed += usize::from(work.remove(key)?);
+        removed += usize::from(keys::delete(work, key)?);
     }
     Ok(Reply::count(removed))
 }
@@ -68,6 +66,14 @@ pub(super) fn exists(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut found = 0;
     for key in &args[1..] {
         found += usize::from(work.exists(key)?);
+    }
+    Ok(Reply::count(found))
+}
+
+pub(super) fn touch(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let mut found = 0;
+    for key in &args[1..] {
+        found += usize::from(work.refresh(key)?);
     }
     Ok(Reply::count(found))
 }
@@ -100,6 +106,11 @@ pub(super) fn copy(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     keys::copy(work, args[1], args[2], to, replace).map(Reply::flag)
 }
 
+pub(super) fn move_key(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let to = args::database(args[2])?;
+    keys::move_to(work, args[1], to).map(Reply::flag)
+}
+
 pub(super) fn randomkey(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     keys::random(work).map(Reply::bulk_or_null)
 }
@@ -120,11 +131,15 @@ pub(super) fn scan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
                 .kind
                 .is_none_or(|wanted| args::is(wanted, kind.name()))
     })?;
-    let keys = page.keys.into_iter().map(Reply::bulk).collect();
-    Ok(Reply::Array(vec![
-        Reply::bulk(page.cursor.to_string()),
-        Reply::Array(keys),
-    ]))
+    let mut items = Vec::with_capacity(page.keys.len());
+    for (key, kind) in page.keys {
+        items.push(Reply::bulk(key));
+        if options.with_kind {
+            items.push(Reply::bulk_copy(kind.name().as_bytes()));
+        }
+    }
+    let next = (page.cursor != 0).then_some(page.cursor);
+    Ok(Reply::scanned(next, items))
 }
 
 pub(super) fn expire(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
@@ -221,9 +236,4 @@ pub(super) fn pexpiretime(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
 
 pub(super) fn persist(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     keys::persist(work, args[1]).map(Reply::flag)
-}
-
-pub(super) fn object_encoding(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let name = keys::encoding(work, args[2])?;
-    Ok(name.map_or(Reply::Null, |name| Reply::bulk_copy(name.as_bytes())))
 }

@@ -3,11 +3,21 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod args;
+mod bits;
+mod client;
+mod connection;
+mod dump;
 mod field_ttl;
 #[cfg(feature = "lua")]
 mod functions_lua;
+mod geo;
 mod hash;
+mod hll;
+mod json;
 mod keys;
+mod multi;
+mod object;
+mod pubsub;
 mod reply;
 pub(crate) mod row;
 mod script;
@@ -17,65 +27,70 @@ mod scripts_lua;
 mod scripts_off;
 mod server;
 mod session;
+mod sort;
 mod string;
+mod string_more;
 mod table;
+mod tracking;
+mod wait;
+mod waiting;
 mod zset;
+mod zset_pop;
 
 pub use reply::Reply;
 pub use session::Session;
 pub use table::{CommandInfo, commands};
+pub use waiting::{CommandFuture, ReplyFuture};
 
-pub(crate) use row::Command;
+pub(crate) use row::{Command, GROW};
+pub(crate) use session::{Replies, Step};
+pub(crate) use waiting::execute;
 
 use crate::error::{Error, Result};
-use crate::keyspace::engine::{Engine, Keys};
+use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
-use crate::storage::Durability;
 
-/// Runs one command on its own.
-pub(crate) fn execute(
-    engine: &Engine,
-    db: u8,
-    level: Option<Durability>,
-    args: &[&[u8]],
-) -> Result<Reply> {
-    let command = Command::find(args)?;
+/// Runs a command that does not wait.
+fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
-    if command.has(row::GROW) {
-        engine.check_room()?;
-    }
-    if let row::At::Range {
+    engine.check_room_for(command)?;
+    let found;
+    let keys = if let row::At::Range {
         first: 1, last: 1, ..
     } = command.at
     {
         // The commonest form needs no list.
-        return engine.run(db, level, Keys::One(args[1]), |work| handler(work, args));
-    }
-    let found = command.keys(args);
-    let keys = match &found[..] {
-        _ if command.has(row::EVERY) => Keys::Every,
-        #[cfg(feature = "lua")]
-        keys if command.has(row::ALL)
-            && command.group == "scripting"
-            && scripts_lua::locks_only_keys(engine, command.name, args) =>
-        {
-            Keys::Many(keys)
+        Keys::One(args[1])
+    } else {
+        found = command.keys(args);
+        match &found[..] {
+            _ if command.has(row::EVERY) => Keys::Every,
+            #[cfg(feature = "lua")]
+            keys if command.has(row::ALL)
+                && command.group == "scripting"
+                && scripts_lua::locks_only_keys(engine, command.name, args) =>
+            {
+                Keys::Many(keys)
+            }
+            _ if command.has(row::ALL) => Keys::All,
+            [] => Keys::Open,
+            [key] => Keys::One(key),
+            keys => Keys::Many(keys),
         }
-        _ if command.has(row::ALL) => Keys::All,
-        [] => Keys::Open,
-        [key] => Keys::One(key),
-        keys => Keys::Many(keys),
     };
-    engine.run(db, level, keys, |work| handler(work, args))
+    let ran = engine.run_as(caller, keys, |work| {
+        work.reads = command.has(row::READ);
+        handler(work, args)
+    })?;
+    engine.finish(ran, caller.level)
 }
 
 /// Runs one command inside a larger work.
 pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     let command = Command::find(args)?;
     let handler = data_handler(command)?;
-    if command.has(row::GROW) {
-        work.engine.check_room()?;
-    }
+    work.engine.check_room_inside(command)?;
+    work.reads = command.has(row::READ);
     handler(work, args)
 }
 

@@ -34,6 +34,8 @@ pub enum Reply {
     Int(i64),
     /// A score; a string in RESP2.
     Double(f64),
+    /// A number written in decimal with digits of its own; a string in RESP2.
+    Decimal(String),
     /// Bytes.
     Bulk(Value),
     /// A list.
@@ -56,6 +58,8 @@ pub enum Reply {
     BigNumber(String),
     /// A command inside a transaction failed with this line.
     Error(String),
+    /// Several replies, one after the other, or none: what commands answer that do so once per channel.
+    Sequence(Vec<Reply>),
 }
 
 impl Reply {
@@ -100,14 +104,17 @@ impl Reply {
             Self::Bulk(value) => bulk(out, value),
             Self::Error(text) => line(out, b'-', text),
             Self::Text(text) => line(out, b'+', text),
-            Self::Verbatim(text) | Self::BigNumber(text) => bulk(out, text.as_bytes()),
+            Self::Decimal(text) | Self::Verbatim(text) | Self::BigNumber(text) => {
+                bulk(out, text.as_bytes());
+            }
             Self::Bool(value) => line(out, b':', if *value { "1" } else { "0" }),
             Self::Array(items) | Self::Set(items) | Self::Push(items) => {
-                line(out, b'*', &items.len().to_string());
+                line(out, b'*', &count(items).to_string());
                 for item in items {
                     item.write_resp2(out);
                 }
             }
+            Self::Sequence(replies) => replies.iter().for_each(|reply| reply.write_resp2(out)),
             Self::Map(pairs) | Self::Pairs(pairs) => {
                 line(out, b'*', &(pairs.len() * 2).to_string());
                 for (key, value) in pairs {
@@ -135,6 +142,7 @@ impl Reply {
         match self {
             Self::Null | Self::NullArray => out.extend_from_slice(b"_\r\n"),
             Self::Double(value) => line(out, b',', &number::format_f64(*value)),
+            Self::Decimal(text) => line(out, b',', text),
             Self::Bool(value) => line(out, b'#', if *value { "t" } else { "f" }),
             Self::BigNumber(digits) => line(out, b'(', digits),
             Self::Verbatim(text) => {
@@ -161,6 +169,7 @@ impl Reply {
                     value.write_resp3(out);
                 }
             }
+            Self::Sequence(replies) => replies.iter().for_each(|reply| reply.write_resp3(out)),
             Self::Status(_) | Self::Int(_) | Self::Bulk(_) | Self::Text(_) | Self::Error(_) => {
                 self.write_resp2(out);
             }
@@ -169,10 +178,19 @@ impl Reply {
 }
 
 fn items_resp3(out: &mut Vec<u8>, kind: u8, items: &[Reply]) {
-    line(out, kind, &items.len().to_string());
+    line(out, kind, &count(items).to_string());
     for item in items {
         item.write_resp3(out);
     }
+}
+
+/// Number of replies among the items of a list.
+fn count(items: &[Reply]) -> usize {
+    let count = |item: &Reply| match item {
+        Reply::Sequence(replies) => replies.len(),
+        _ => 1,
+    };
+    items.iter().map(count).sum()
 }
 
 impl From<&Error> for Reply {

@@ -141,6 +141,12 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Command").field(&self.name).finish()
+    }
+}
+
 impl Command {
     pub(crate) const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0

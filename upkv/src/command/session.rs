@@ -1,35 +1,30 @@
-//! A sequence of commands with transaction state: MULTI, EXEC, DISCARD, WATCH.
+//! One client's view of the database: what it queued, watches, listens to, and how it is answered.
 //!
-//! EXEC locks the shards of everything queued, runs it, and logs one frame. As in Redis, a command that
-//! fails while it runs is an item of the reply and stops nothing.
+//! Order of checks: name, number of arguments, authentication, what a subscriber may do, a pause, room in memory; then a
+//! command is queued, if MULTI was given, or runs. What others see of the session is in its [`Client`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::args::{self, Args};
+use super::args::Args;
+use super::multi::{Queue, Watch};
 use super::reply::Reply;
-use super::row::{ALL, CONTROL, Command, EACH, EVERY, GROW, Handler, NO_KEYS, rows, session};
-use super::{execute, execute_in};
+use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, WRITE};
+use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::keyspace::engine::Keys;
-use crate::keyspace::work::Work;
+use crate::keyspace::engine::Caller;
+use crate::server::blocked::Started;
+use crate::server::channels::Of;
+use crate::server::clients::Client;
+use crate::server::inbox::Wakes;
+use crate::server::pause::PauseWait;
+use crate::server::waiter::Parked;
+use crate::storage::Timestamp;
 
-pub(super) static ROWS: &[Command] = rows! { "transactions";
-    "discard" 1 CONTROL | FAST, NO_KEYS, session(discard), "2.0.0", "O(1)",
-        "Drops a transaction";
-    "exec" 1 CONTROL, NO_KEYS, session(exec), "1.2.0", "that of what is queued",
-        "Runs a transaction";
-    "multi" 1 CONTROL | FAST, NO_KEYS, session(multi), "1.2.0", "O(1)",
-        "Starts a transaction";
-    "select" 2 FAST, NO_KEYS, session(select), "1.0.0", "O(1)",
-        "Changes the database";
-    "unwatch" 1 FAST, NO_KEYS, session(unwatch), "2.2.0", "O(1)",
-        "Forgets the watched keys";
-    "watch" -2 CONTROL | FAST, EACH, session(watch), "2.2.0", "O(keys)",
-        "Makes the next transaction depend on keys";
-};
-
-/// One client's view of a database: what it queued and what it watches.
+/// One client's view of a database: what it queued, what it watches and what it is subscribed to.
+///
+/// Blocking commands such as `BLPOP` block [`Session::command`], and suspend [`Session::command_async`].
 ///
 /// # Examples
 ///
@@ -46,31 +41,108 @@ pub(super) static ROWS: &[Command] = rows! { "transactions";
 #[derive(Debug)]
 pub struct Session {
     pub(crate) db: Db,
-    queue: Option<Queue>,
-    watched: Vec<Watch>,
+    pub(crate) client: Arc<Client>,
+    /// 2 or 3, as `HELLO` set it.
+    pub(crate) proto: u8,
+    /// Name of the user; `None` before authentication.
+    pub(crate) user: Option<Box<str>>,
+    pub(super) queue: Option<Queue>,
+    pub(super) watched: Vec<Watch>,
+    pub(super) names: Names,
+    pub(super) replies: Replies,
+    /// What `CLIENT TRACKING` and `CLIENT CACHING` asked for.
+    pub(super) tracking: TrackingMode,
+    /// Whether what is read counts as used.
+    pub(super) touches: bool,
+    /// Commands that run are part of a transaction.
+    pub(super) in_exec: bool,
 }
 
+/// Names the session is subscribed to.
 #[derive(Debug, Default)]
-struct Queue {
-    commands: Vec<Vec<Box<[u8]>>>,
-    /// A command was refused while queueing; EXEC refuses the whole.
-    broken: bool,
+pub(super) struct Names {
+    pub(super) channels: BTreeSet<Box<[u8]>>,
+    pub(super) patterns: BTreeSet<Box<[u8]>>,
+    pub(super) shards: BTreeSet<Box<[u8]>>,
 }
 
-#[derive(Debug)]
-struct Watch {
-    db: u8,
-    key: Box<[u8]>,
-    version: u64,
+/// Which replies are sent: `CLIENT REPLY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// All but that of the next command.
+    SkipNext,
+}
+
+/// Which reads are tracked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command"
+)]
+pub(super) struct TrackingMode {
+    pub(super) on: bool,
+    /// All keys with some prefixes, read or not.
+    pub(super) broadcast: bool,
+    pub(super) opt_in: bool,
+    pub(super) opt_out: bool,
+    /// `CLIENT CACHING` was given for the next command.
+    pub(super) caching: bool,
+}
+
+/// What a command came to at first.
+pub(crate) enum Step {
+    Done(Reply),
+    /// It waits; the reply comes when it is served.
+    Parked(Parked),
 }
 
 impl Session {
     pub(crate) fn new(db: Db) -> Self {
-        Self {
+        let server = &db.engine.server;
+        let client = server
+            .clients
+            .enter(server.inbox(), db.engine.mount.now(), db.index);
+        let mut session = Self {
             db,
+            client,
+            proto: 2,
+            user: None,
             queue: None,
             watched: Vec::new(),
-        }
+            names: Names::default(),
+            replies: Replies::On,
+            tracking: TrackingMode::default(),
+            touches: true,
+            in_exec: false,
+        };
+        session.enter_as_default();
+        session
+    }
+
+    /// Number of the session among the clients, as `CLIENT ID` answers.
+    pub fn id(&self) -> u64 {
+        self.client.id()
+    }
+
+    /// Tells where the client is connected from and to, as `CLIENT LIST` shows it.
+    pub fn set_addresses(&mut self, remote: &str, local: &str) {
+        let mut facts = self.client.facts();
+        facts.address = remote.into();
+        facts.local_address = local.into();
+    }
+
+    /// Which protocol the client asked for with `HELLO`: 2 or 3.
+    pub fn protocol(&self) -> u8 {
+        self.proto
+    }
+
+    /// Whether the connection is to be closed: after `QUIT`, when another client killed this one, or when it did not
+    /// take its messages in time.
+    pub fn is_closing(&self) -> bool {
+        self.client.is_closing()
     }
 
     /// Runs, or inside MULTI queues, one command.
@@ -82,225 +154,300 @@ impl Session {
     /// # Durability
     ///
     /// EXEC is one commit: after a crash all of it is there or nothing.
+    ///
+    /// # Blocking
+    ///
+    /// A blocking command until it is served or its time is over; any command while `CLIENT PAUSE` holds.
     pub fn command<A: AsRef<[u8]>>(&mut self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
         let owned: Vec<A> = args.into_iter().collect();
         let args: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
-        let command = match Command::find(&args) {
-            Ok(command) => command,
-            Err(error) => return Err(self.refuse(&args, error)),
+        self.wait_for_pause(&args)?;
+        match self.start(&args)? {
+            Step::Done(reply) => Ok(reply),
+            Step::Parked(parked) => {
+                let outcome = parked.wait();
+                self.client.set_parked(None);
+                outcome
+            }
+        }
+    }
+
+    /// As [`Session::command`] for tasks: the future waits where `command` blocks. It needs no runtime. Dropped while it
+    /// waits, it waits no longer, and takes nothing;
+    /// dropped after it was served and before it was polled again, it loses what it took, as a client does whose
+    /// connection breaks at that moment.
+    ///
+    /// Deadlines of futures are timers of the store: they come due on its maintenance thread, or in
+    /// [`crate::Store::maintain`] where it has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::Future;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    /// let db = upkv::Db::mount(&upkv::Store::memory()?, "cache")?;
+    /// let mut session = db.session();
+    /// let mut future = pin!(session.command_async(["GET", "missing"]));
+    /// let reply = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    /// assert!(matches!(reply, Poll::Ready(Ok(upkv::Reply::Null))));
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn command_async<A: AsRef<[u8]>>(
+        &mut self,
+        args: impl IntoIterator<Item = A>,
+    ) -> CommandFuture<'_> {
+        let args = args.into_iter();
+        CommandFuture::new(self, args.map(|arg| arg.as_ref().into()).collect())
+    }
+
+    /// The next message or notice that came without being asked for, if there is one.
+    pub fn next_push(&mut self) -> Option<Reply> {
+        loop {
+            let push = self.client.inbox.take()?;
+            if let Some(reply) = push.into_reply(self.proto, self.is_subscribed()) {
+                return Some(reply);
+            }
+        }
+    }
+
+    /// Whether a command is PING and answers in the form of a message.
+    pub(super) fn pings_as_subscriber(&self, command: &Command) -> bool {
+        command.name == "ping" && self.proto == 2 && self.is_subscribed()
+    }
+
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.names.count() > 0
+    }
+
+    pub(crate) fn pause_wait(&self) -> PauseWait {
+        PauseWait::new(&self.db.engine)
+    }
+
+    pub(crate) fn replies_mode(&self) -> Replies {
+        self.replies
+    }
+
+    /// Whether the reply of a command is not sent; `before` is the mode when it started.
+    pub(crate) fn is_silenced(&mut self, before: Replies, reply: &Reply) -> bool {
+        if matches!(reply, Reply::Sequence(replies) if replies.is_empty()) {
+            return true;
+        }
+        if before == Replies::SkipNext && self.replies == Replies::SkipNext {
+            self.replies = Replies::On;
+            return !is_push(reply);
+        }
+        self.replies == Replies::Off && !is_push(reply)
+    }
+
+    /// Until when the command has to wait, if a pause holds for it.
+    pub(crate) fn paused_until(&self, args: &Args<'_>) -> Option<Timestamp> {
+        let engine = &self.db.engine;
+        let may_write = || match Command::find(args) {
+            Ok(command) if command.name == "exec" => self.queue.as_ref().is_some_and(Queue::writes),
+            Ok(command) => command.has(WRITE) || command.name.ends_with("publish"),
+            Err(_) => false,
         };
-        if let Some(queue) = &mut self.queue
-            && !command.has(CONTROL)
-        {
-            if command.has(GROW)
-                && let Err(error) = self.db.engine.check_room()
-            {
-                queue.broken = true;
-                return Err(error);
+        let now = engine.mount.now();
+        engine.server.pause.until(now, true)?;
+        engine.server.pause.until(now, may_write())
+    }
+
+    pub(crate) fn wait_for_pause(&self, args: &Args<'_>) -> Result<()> {
+        let signal = &self.db.engine.server.pause.signal;
+        loop {
+            let ticket = signal.ticket();
+            let Some(until) = self.paused_until(args) else {
+                return Ok(());
+            };
+            if self.is_closing() {
+                return Ok(());
             }
-            queue
-                .commands
-                .push(args.iter().map(|arg| (*arg).into()).collect());
-            return Ok(Reply::Status("QUEUED"));
-        }
-        match command.handler {
-            Handler::Session(handler) => handler(self, &args),
-            Handler::Data(_) | Handler::Container => {
-                execute(&self.db.engine, self.db.index, self.db.level, &args)
-            }
+            self.db.store.wait(signal, ticket, Some(until))?;
         }
     }
 
-    /// Notes that a command could not be queued; a malformed EXEC ends the transaction.
-    fn refuse(&mut self, args: &[&[u8]], error: Error) -> Error {
-        if args
-            .first()
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC"))
+    /// Runs, queues or parks one command.
+    pub(crate) fn start(&mut self, args: &Args<'_>) -> Result<Step> {
+        if self.client.is_closing() {
+            return Err(Error::refused("ERR the connection is closed"));
+        }
+        let command = match Command::find(args) {
+            Ok(command) => command,
+            Err(error) => return Err(self.refuse(args, error)),
+        };
         {
-            self.queue = None;
-            self.forget_watched();
-            let line = error.to_string();
-            let cause = line.strip_prefix("ERR ").unwrap_or(&line);
-            return Error::refused_with(format!(
-                "EXECABORT Transaction discarded because of: {cause}"
-            ));
+            let mut facts = self.client.facts();
+            facts.last = self.db.engine.mount.now();
+            facts.command = command.name;
         }
-        if let Some(queue) = &mut self.queue {
-            queue.broken = true;
+        if let Err(error) = self.may_run(command) {
+            return Err(self.refuse(args, error));
         }
-        error
+        if !command.has(CONTROL) && self.queue.is_some() {
+            return self.enqueue(command, args).map(Step::Done);
+        }
+        let caching = self.tracking.caching;
+        let outcome = self.run(command, args);
+        // What CLIENT CACHING says holds for one command that is not about clients, or one transaction.
+        if self.queue.is_none() && !command.name.starts_with("client|") && caching {
+            self.tracking.caching = false;
+        }
+        outcome
     }
 
-    fn watch_key(&mut self, key: &[u8]) -> Result<()> {
-        let (engine, db) = (&self.db.engine, self.db.index);
-        if self
-            .watched
-            .iter()
-            .any(|watch| watch.db == db && *watch.key == *key)
-        {
-            return Ok(());
+    fn may_run(&self, command: &Command) -> Result<()> {
+        if self.user.is_none() && !command.has(NOAUTH) {
+            return Err(Error::refused("NOAUTH Authentication required."));
         }
-        let version = engine.run(db, None, Keys::One(key), |work| {
-            // A key that is overdue already must not fire later, when it is cleaned up.
-            if work.entry(key)?.is_none() {
-                work.remove(key)?;
-            }
-            let index = work.shard_of(engine.hashers.placement(key));
-            let watched = work.shard(index)?.watched.entry(key.into()).or_default();
-            watched.sessions += 1;
-            Ok(watched.version)
-        })?;
-        self.watched.push(Watch {
-            db,
-            key: key.into(),
-            version,
-        });
+        let free = matches!(command.name, "ping" | "quit" | "reset");
+        let subscribes = command.has(PUBSUB) && command.name.ends_with("subscribe");
+        if self.proto == 2 && self.names.count() > 0 && !free && !subscribes {
+            return Err(Error::refused_with(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                command.name
+            )));
+        }
         Ok(())
     }
 
-    fn forget_watched(&mut self) {
-        for watch in self.watched.drain(..) {
-            let engine = &self.db.engine;
-            let done = engine.run(watch.db, None, Keys::One(&watch.key), |work| {
-                let index = work.shard_of(engine.hashers.placement(&watch.key));
-                let watchers = &mut work.shard(index)?.watched;
-                if let Some(watched) = watchers.get_mut(&watch.key) {
-                    watched.sessions -= 1;
-                    if watched.sessions == 0 {
-                        watchers.remove(&watch.key);
-                    }
+    fn run(&mut self, command: &'static Command, args: &Args<'_>) -> Result<Step> {
+        let keys = self.tracked_keys(command, args);
+        self.remember(&keys);
+        let outcome = match command.handler {
+            Handler::Session(handler) => {
+                let outcome = handler(self, args).map(Step::Done);
+                self.feed_monitor(command, args);
+                return outcome;
+            }
+            _ if self.pings_as_subscriber(command) => super::pubsub::ping(args).map(Step::Done),
+            Handler::Data(_) | Handler::Container if command.has(BLOCKING) => {
+                self.start_waiting(command, args)
+            }
+            Handler::Data(_) | Handler::Container => {
+                super::run(&self.db.engine, self.caller(), command, args).map(Step::Done)
+            }
+        };
+        self.remember(&keys);
+        self.feed_monitor(command, args);
+        outcome
+    }
+
+    pub(crate) fn start_waiting(
+        &mut self,
+        command: &'static Command,
+        args: &Args<'_>,
+    ) -> Result<Step> {
+        let engine = &self.db.engine;
+        engine.check_room_for(command)?;
+        Ok(match engine.start_waiting(self.caller(), command, args)? {
+            Started::Done(reply) => Step::Done(reply),
+            Started::Parked(waiter) => {
+                let parked = Parked::new(engine, &self.db.store, waiter);
+                self.client.set_parked(Some(Arc::clone(parked.waiter())));
+                // A kill between the park and this note would have missed it.
+                if self.client.is_closing() {
+                    self.client.unblock(false);
                 }
-                Ok(())
-            });
-            debug_assert!(done.is_ok(), "nothing is logged here: {done:?}");
+                Step::Parked(parked)
+            }
+        })
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            db: self.db.index,
+            level: self.db.level,
+            client: self.client.id(),
+            touches: self.touches,
         }
     }
 
-    fn run_queue(&mut self, commands: &[Vec<Box<[u8]>>]) -> Result<Reply> {
-        let lines: Vec<Vec<&[u8]>> = commands
-            .iter()
-            .map(|line| line.iter().map(|arg| &**arg).collect())
-            .collect();
-        let start = self.db.index;
-        let mut keys: Vec<&[u8]> = Vec::new();
-        let mut declared = None;
-        for line in &lines {
-            let command = Command::find(line)?;
-            if command.has(EVERY) {
-                declared = Some(Keys::Every);
-            } else if command.has(ALL) && declared.is_none() {
-                declared = Some(Keys::All);
-            }
-            keys.extend(command.keys(line));
+    pub(super) fn feed_monitor(&self, command: &Command, args: &Args<'_>) {
+        let monitor = &self.db.engine.server.monitor;
+        if !monitor.is_used() || command.has(super::row::ADMIN) || command.name == "exec" {
+            return;
         }
-        let watched = std::mem::take(&mut self.watched);
-        let declared = declared.unwrap_or(Keys::Many(&keys));
-        let (engine, level) = (Arc::clone(&self.db.engine), self.db.level);
-        let outcome = engine.run(start, level, declared, |work| {
-            self.db.index = start;
-            if has_fired(work, &watched)? {
-                return Ok(Reply::NullArray);
+        self.show_monitor(args, matches!(command.name, "auth" | "hello"));
+    }
+
+    pub(super) fn show_monitor(&self, args: &Args<'_>, secret: bool) {
+        let engine = &self.db.engine;
+        let hidden = |at: usize, arg| {
+            if secret && at > 0 {
+                &b"(redacted)"[..]
+            } else {
+                arg
             }
-            let mut replies = Vec::with_capacity(lines.len());
-            for line in &lines {
-                let outcome = match Command::find(line)?.handler {
-                    Handler::Session(handler) => {
-                        let outcome = handler(self, line);
-                        work.select(self.db.index);
-                        outcome
-                    }
-                    Handler::Data(_) | Handler::Container => execute_in(work, line),
-                };
-                match outcome {
-                    Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),
-                    Err(error) => replies.push(Reply::from(&error)),
-                    Ok(reply) => replies.push(reply),
-                }
-            }
-            Ok(Reply::Array(replies))
-        });
-        self.watched = watched;
-        outcome
+        };
+        let args = args.iter().enumerate();
+        let args: Vec<&[u8]> = args.map(|(at, arg)| hidden(at, *arg)).collect();
+        let address = self.client.facts().address.clone();
+        let (monitor, now) = (&engine.server.monitor, engine.mount.now());
+        monitor.feed(now, self.db.index, &address, &args);
+    }
+
+    /// The keys of a command whose replies the client wants to be kept up to date about.
+    pub(super) fn tracked_keys<'a>(&self, command: &Command, args: &Args<'a>) -> Vec<&'a [u8]> {
+        let mode = self.tracking;
+        let wanted = mode.on
+            && !mode.broadcast
+            && command.has(READ)
+            && (!mode.opt_in || mode.caching)
+            && !(mode.opt_out && mode.caching);
+        if wanted {
+            command.keys(args)
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(super) fn remember(&self, keys: &[&[u8]]) {
+        if !keys.is_empty() {
+            let tracking = &self.db.engine.server.tracking;
+            tracking.remember(self.client.id(), keys);
+        }
+    }
+
+    /// Sets the database of the commands that follow.
+    pub(crate) fn select(&mut self, db: u8) {
+        self.db.index = db;
+        self.client.facts().db = db;
+    }
+}
+
+/// Whether a reply is an acknowledgement, which is sent even when replies are off.
+fn is_push(reply: &Reply) -> bool {
+    match reply {
+        Reply::Push(_) => true,
+        Reply::Sequence(replies) => replies.iter().all(is_push),
+        _ => false,
+    }
+}
+
+impl Names {
+    pub(super) fn of(&mut self, of: Of) -> &mut BTreeSet<Box<[u8]>> {
+        match of {
+            Of::Channel => &mut self.channels,
+            Of::Pattern => &mut self.patterns,
+            Of::Shard => &mut self.shards,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.channels.len() + self.patterns.len() + self.shards.len()
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         self.forget_watched();
+        self.leave_all_channels();
+        let (server, id) = (&self.db.engine.server, self.client.id());
+        server.monitor.leave(id);
+        server.tracking.stop(id);
+        let mut wakes = Wakes::default();
+        self.client.inbox.close(&mut wakes);
+        server.clients.leave(id);
     }
-}
-
-/// Whether a watched key changed, or became overdue, since it was watched.
-fn has_fired(work: &mut Work<'_>, watched: &[Watch]) -> Result<bool> {
-    let now = work.now;
-    for watch in watched {
-        let fired = work.at_db(watch.db, |work| {
-            let probe = work.engine.hashers.probe(&watch.key);
-            let index = work.shard_of(probe.placement);
-            let shard = work.shard(index)?;
-            let overdue = shard
-                .table
-                .find(probe, &watch.key)
-                .is_some_and(|e| e.slot.is_expired(now));
-            let version = shard.watched.get(&watch.key).map(|watched| watched.version);
-            Ok(overdue || version != Some(watch.version))
-        })?;
-        if fired {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn multi(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
-    if session.queue.is_some() {
-        return Err(Error::refused("ERR MULTI calls can not be nested"));
-    }
-    session.queue = Some(Queue::default());
-    Ok(Reply::OK)
-}
-
-fn watch(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
-    if session.queue.is_some() {
-        return Err(Error::refused("ERR WATCH inside MULTI is not allowed"));
-    }
-    for key in &args[1..] {
-        session.watch_key(key)?;
-    }
-    Ok(Reply::OK)
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "every row of the table has this signature"
-)]
-fn unwatch(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
-    session.forget_watched();
-    Ok(Reply::OK)
-}
-
-fn discard(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
-    let queue = session.queue.take();
-    queue.ok_or_else(|| Error::refused("ERR DISCARD without MULTI"))?;
-    session.forget_watched();
-    Ok(Reply::OK)
-}
-
-fn exec(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
-    let queue = session.queue.take();
-    let queue = queue.ok_or_else(|| Error::refused("ERR EXEC without MULTI"))?;
-    let outcome = if queue.broken {
-        Err(Error::refused(
-            "EXECABORT Transaction discarded because of previous errors.",
-        ))
-    } else {
-        session.run_queue(&queue.commands)
-    };
-    session.forget_watched();
-    outcome
-}
-
-fn select(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
-    session.db.index = args::database(args[1])?;
-    Ok(Reply::OK)
 }

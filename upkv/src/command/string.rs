@@ -3,6 +3,7 @@
 use super::args::{self, Args, DeadlineForm, Options};
 use super::reply::Reply;
 use super::row::{Command, EACH, ONE, PAIRS, data, rows};
+use super::string_more::digest_text;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::ops::string::{self, Set, SetIf};
@@ -71,7 +72,7 @@ pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut options = Options::new(&args[3..]);
     while let Some(option) = options.next() {
         match &option[..] {
-            "NX" | "XX" | "IFEQ" | "IFNE" => {
+            "NX" | "XX" | "IFEQ" | "IFNE" | "IFDEQ" | "IFDNE" => {
                 if condition.as_ref().is_some_and(|before| *before != option) {
                     return Err(Error::syntax());
                 }
@@ -79,7 +80,9 @@ pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
                     "NX" => SetIf::Plain(Condition::IfAbsent),
                     "XX" => SetIf::Plain(Condition::IfPresent),
                     "IFEQ" => SetIf::Equals(options.value()?),
-                    _ => SetIf::Differs(options.value()?),
+                    "IFNE" => SetIf::Differs(options.value()?),
+                    "IFDEQ" => SetIf::DigestEquals(digest_text(options.value()?)?),
+                    _ => SetIf::DigestDiffers(digest_text(options.value()?)?),
                 };
                 condition = Some(option);
             }

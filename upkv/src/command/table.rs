@@ -8,19 +8,37 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
-use super::{field_ttl, hash, keys, script, server, session, string, zset};
+use super::{
+    bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
+    script, server, sort, string, string_more, tracking, wait, zset, zset_pop,
+};
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    dump::ROWS,
+    client::ROWS,
+    connection::ROWS,
+    bits::ROWS,
     field_ttl::ROWS,
+    geo::ROWS,
     hash::ROWS,
+    json::ROWS,
+    hll::ROWS,
     keys::ROWS,
     script::ROWS,
+    multi::ROWS,
+    object::MEMORY_ROWS,
+    object::ROWS,
+    pubsub::ROWS,
     server::ROWS,
-    session::ROWS,
+    sort::ROWS,
     string::ROWS,
+    tracking::ROWS,
+    wait::ROWS,
     zset::ROWS,
+    string_more::ROWS,
+    zset_pop::ROWS,
 ];
 
 static TABLE: LazyLock<HashMap<&'static [u8], &'static Command, ahash::RandomState>> =
@@ -241,7 +259,7 @@ mod tests {
     #[test]
     fn unknown_commands_are_echoed() {
         let args: [&[u8]; 3] = [b"FOO", b"a", b"b"];
-        let error = Command::find(&args).err().expect("unknown").to_string();
+        let error = Command::find(&args).expect_err("unknown").to_string();
         assert_eq!(
             error,
             "ERR unknown command 'FOO', with args beginning with: 'a' 'b' "

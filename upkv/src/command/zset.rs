@@ -355,7 +355,7 @@ pub(super) fn zrevrangebylex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Rep
 pub(super) fn zrangestore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let range = range_command(&args[3..], None, false)?;
     let items = range.interval.read(work, args[2])?;
-    zset::store(work, args[1], &items)?;
+    zset::store(work, args[1], "zrangestore", &items)?;
     Ok(Reply::count(items.len()))
 }
 
@@ -365,7 +365,12 @@ fn remove_range(work: &mut Work<'_>, key: &[u8], by: By) -> Result<Reply> {
         reverse: false,
         limit: None,
     };
-    let taken = zset::take_range(work, key, |zset| interval.ranks(zset))?;
+    let event = match &interval.by {
+        By::Rank(..) => "zremrangebyrank",
+        By::Score(..) => "zremrangebyscore",
+        By::Lex(..) => "zremrangebylex",
+    };
+    let taken = zset::take_range(work, key, event, |zset| interval.ranks(zset))?;
     Ok(Reply::count(taken.len()))
 }
 
@@ -529,10 +534,10 @@ fn store_combined(
     work: &mut Work<'_>,
     args: &Args<'_>,
     algebra: Algebra,
-    command: &str,
+    command: &'static str,
 ) -> Result<Reply> {
     let (items, _) = combine(work, &args[2..], algebra, command, true)?;
-    zset::store(work, args[1], &items)?;
+    zset::store(work, args[1], command, &items)?;
     Ok(Reply::count(items.len()))
 }
 

@@ -8,13 +8,17 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::libraries::Shared;
+use super::entry::Slot;
+use super::evict::Evictor;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
-use super::work::event::Class;
+use super::work::event::{Class, Told};
 use super::work::{Expired, Pending, Work};
-use crate::error::{Error, Result};
+use crate::command::{self, Command};
+use crate::error::Result;
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
+use crate::server::Server;
 use crate::stats::Stats;
 use crate::storage::{self, Commit, Durability, Mount, Timestamp};
 
@@ -43,15 +47,17 @@ pub(crate) struct Engine {
     /// What the restored checkpoint already holds; used while recovering only.
     pub(crate) as_of: Mutex<AsOf>,
     pub(crate) memory_limit: Option<i64>,
-    pub(crate) max_memory: Option<i64>,
+    pub(crate) evictor: Evictor,
     pub(crate) used: AtomicI64,
     /// Change of a shard's count that is reported to `used`.
-    pub(crate) report_step: usize,
+    pub(crate) report_step: AtomicUsize,
     /// Shard the CLOCK hand is at.
     pub(crate) hand: AtomicUsize,
     /// No sweep below this total: a whole pass found nothing to drop.
     pub(crate) sweep_above: AtomicI64,
     pub(crate) cold_reads: AtomicU64,
+    /// What all sessions share.
+    pub(crate) server: Server,
 }
 
 impl std::fmt::Debug for Engine {
@@ -75,6 +81,24 @@ pub(crate) enum Keys<'k> {
     Every,
 }
 
+/// On whose behalf a work runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) db: u8,
+    pub(crate) level: Option<Durability>,
+    /// Number of the client; 0 without one.
+    pub(crate) client: u64,
+    /// Whether what it reads counts as used.
+    pub(crate) touches: bool,
+}
+
+/// A work that went through, before anybody waits for its commit.
+pub(crate) struct Ran<R> {
+    pub(crate) value: R,
+    pub(crate) commit: Option<Commit>,
+    pub(crate) told: Told,
+}
+
 impl Engine {
     pub(crate) fn new(mount: Mount, options: &DbOptions) -> Self {
         let hashers = Arc::new(Hashers::new(mount.hash_seed(), || mount.random()));
@@ -88,15 +112,7 @@ impl Engine {
             .memory_limit_bytes
             .filter(|_| !mount.is_memory())
             .map(signed);
-        let max_memory = options.max_memory_bytes.map(signed);
-        let least = memory_limit.into_iter().chain(max_memory).min();
-        let report_step = least.map_or(usize::MAX, |limit| {
-            usize::try_from(limit / 64)
-                .unwrap_or(0)
-                .div_euclid(count)
-                .min(4_096)
-        });
-        Self {
+        let engine = Self {
             mount,
             hashers,
             databases: std::array::from_fn(|_| OnceLock::new()),
@@ -107,13 +123,32 @@ impl Engine {
             shard_bits,
             as_of: Mutex::new(AsOf::default()),
             memory_limit,
-            max_memory,
+            evictor: Evictor::new(options),
             used: AtomicI64::new(0),
-            report_step,
+            report_step: AtomicUsize::new(usize::MAX),
             hand: AtomicUsize::new(0),
             sweep_above: AtomicI64::new(0),
             cold_reads: AtomicU64::new(0),
-        }
+            server: Server::default(),
+        };
+        engine.set_report_step();
+        engine
+    }
+
+    /// Lets shards report so often that the total is off by a small part of the lowest limit only.
+    pub(crate) fn set_report_step(&self) {
+        let least = self
+            .memory_limit
+            .into_iter()
+            .chain(self.evictor.max())
+            .min();
+        let step = least.map_or(usize::MAX, |limit| {
+            usize::try_from(limit / 64)
+                .unwrap_or(0)
+                .div_euclid(self.shard_count())
+                .min(4_096)
+        });
+        self.report_step.store(step, Ordering::Relaxed);
     }
 
     // --- placement
@@ -177,19 +212,34 @@ impl Engine {
         db: u8,
         level: Option<Durability>,
         keys: Keys<'_>,
-        mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
+        body: impl FnMut(&mut Work<'_>) -> Result<R>,
     ) -> Result<R> {
+        let caller = Caller {
+            db,
+            level,
+            client: 0,
+            touches: true,
+        };
+        let ran = self.run_as(caller, keys, body)?;
+        self.finish(ran, level)
+    }
+
+    /// Runs `body` with its keys locked until it went through without a restart, and commits.
+    pub(crate) fn run_as<R>(
+        &self,
+        caller: Caller,
+        keys: Keys<'_>,
+        mut body: impl FnMut(&mut Work<'_>) -> Result<R>,
+    ) -> Result<Ran<R>> {
         let mut loaded = Vec::new();
         let mut all = false;
         for attempt in 0.. {
-            let mut work = Work::new(
-                self,
-                db,
-                std::mem::take(&mut loaded),
-                attempt >= RESTARTS_MAX,
-            );
-            Self::lock(&mut work, if all { Keys::Every } else { keys })?;
-            let outcome = body(&mut work);
+            let impatient = attempt >= RESTARTS_MAX;
+            let mut work = Work::new(self, caller.db, std::mem::take(&mut loaded), impatient);
+            work.client = caller.client;
+            work.touches = caller.touches;
+            let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
+            let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
                 drop(work);
                 all |= matches!(pending, Pending::Locks);
@@ -198,9 +248,13 @@ impl Engine {
             }
             let value = outcome?;
             let commit = work.commit(None)?;
+            let told = work.tell();
             drop(work);
-            self.finish(commit.as_ref(), level)?;
-            return Ok(value);
+            return Ok(Ran {
+                value,
+                commit,
+                told,
+            });
         }
         unreachable!("the loop ends by returning")
     }
@@ -215,26 +269,39 @@ impl Engine {
         }
     }
 
-    /// What follows a commit once no lock is held.
-    pub(crate) fn finish(&self, commit: Option<&Commit>, level: Option<Durability>) -> Result<()> {
+    /// What follows a commit once no lock is held: others hear of it, and it becomes as durable as asked.
+    pub(crate) fn finish<R>(&self, ran: Ran<R>, level: Option<Durability>) -> Result<R> {
+        let Told { wakes, ready } = ran.told;
+        drop(wakes);
+        if !ready.is_empty() {
+            self.serve(ready);
+        }
         self.relieve();
-        if let Some(commit) = commit {
+        if let Some(commit) = &ran.commit {
             self.mount.settle(commit, level)?;
         }
-        Ok(())
+        Ok(ran.value)
     }
 
     /// Whether anybody wants to hear of such events.
-    pub(crate) fn notifies(&self, _class: Class) -> bool {
-        false
+    pub(crate) fn notifies(&self, class: Class) -> bool {
+        self.server.events.wants(class)
     }
 
-    /// Refuses writes that may grow the data when memory is used up.
-    pub(crate) fn check_room(&self) -> Result<()> {
-        match self.max_memory {
-            Some(max) if self.used.load(Ordering::Relaxed) > max => Err(Error::OutOfMemory),
-            _ => Ok(()),
+    /// Refuses a command that may grow the data when memory is used up.
+    pub(crate) fn check_room_for(&self, command: &Command) -> Result<()> {
+        if command.has(command::GROW) {
+            self.check_room()
+        } else {
+            Ok(())
         }
+    }
+
+    /// Notes that a key was used; the state of its access counter before.
+    pub(crate) fn note_use(&self, slot: &mut Slot, now: u64) -> u8 {
+        let counts = self.evictor.counts();
+        slot.access.note(now, counts, || self.mount.random());
+        slot.warm()
     }
 
     // --- deadlines
@@ -248,6 +315,7 @@ impl Engine {
         deadline: u64,
         probe: Probe,
     ) {
+        shard.tidy_deadlines(now);
         let slot = shard.expiry.add(now, deadline, probe);
         self.arm(shard, index, slot);
     }
@@ -324,16 +392,23 @@ impl Engine {
                 .iter()
                 .filter(|e| e.slot.object.is_cold())
                 .count() as u64;
-            stats.used_bytes += (shard.used + shard.expiry.memory()) as u64;
+            stats.used_bytes += shard.memory() as u64;
             stats.hits += shard.stats.hits;
             stats.misses += shard.stats.misses;
             stats.demoted += shard.stats.demoted;
             stats.promoted += shard.stats.promoted;
+            stats.evicted += shard.stats.evicted;
             stats.expired += shard.stats.expired;
             stats.expired_fields += shard.stats.expired_fields;
         }
         stats.cold_reads = self.cold_reads.load(Ordering::Relaxed);
         stats.log_bytes = self.mount.live_bytes();
+        let server = &self.server;
+        stats.clients = server.clients.len() as u64;
+        stats.clients_accepted = server.clients.accepted();
+        stats.blocked_callers = server.blocked.count() as u64;
+        stats.tracking_clients = server.tracking.clients() as u64;
+        stats.tracked_keys = server.tracking.keys() as u64;
         stats
     }
 
@@ -359,6 +434,9 @@ impl Engine {
                 {
                     return Err(format!("key {:?} is in the wrong shard", entry.key));
                 }
+            }
+            if !shard.expiry.audit() {
+                return Err(format!("shard {index} miscounts its deadlines"));
             }
             if used != shard.used {
                 return Err(format!(

@@ -1,5 +1,6 @@
 //! One key: its value, deadline and place in the log.
 
+use crate::keyspace::access::Access;
 use crate::keyspace::table::Keyed;
 use crate::storage::Address;
 use crate::value::Object;
@@ -31,6 +32,8 @@ pub(crate) struct Slot {
     /// Deadline in ms since the Unix epoch; 0 without one.
     pub(crate) expire_at: u64,
     pub(crate) home: Home,
+    /// Use of the key, for eviction.
+    pub(crate) access: Access,
     /// Two-bit access counter of the CLOCK sweep.
     heat: u8,
     /// Whether `OBJECT ENCODING` answers `raw` for a short string because it was edited in place.
@@ -45,6 +48,7 @@ impl Slot {
             object,
             expire_at,
             home: Home::default(),
+            access: Access::default(),
             heat: 0,
             raw: false,
             counted: 0,
@@ -71,6 +75,11 @@ impl Slot {
             self.heat = before + 1;
         }
         before
+    }
+
+    /// Accesses counted so far, without one more.
+    pub(crate) fn heat(&self) -> u8 {
+        self.heat
     }
 
     /// A value that replaces another is as much in use as that one was.

@@ -15,6 +15,15 @@ const SLOTS: [(u64, u64); 3] = [(10_000, 128), (600_000, 4_096), (u64::MAX, 65_5
 #[derive(Debug, Default)]
 pub(crate) struct Expiry {
     slots: BTreeMap<u64, Vec<Probe>>,
+    /// Entries in all slots.
+    len: usize,
+    /// Bytes of all slots.
+    bytes: usize,
+}
+
+/// Bytes of one slot.
+fn bytes(keys: &Vec<Probe>) -> usize {
+    keys.capacity() * size_of::<Probe>() + 48
 }
 
 impl Expiry {
@@ -26,7 +35,14 @@ impl Expiry {
             .find(|(below, _)| away < *below)
             .map_or(65_536, |slot| slot.1);
         let at = deadline.checked_next_multiple_of(width).unwrap_or(u64::MAX);
-        self.slots.entry(at).or_default().push(probe);
+        let keys = self.slots.entry(at).or_insert_with(|| {
+            self.bytes += bytes(&Vec::new());
+            Vec::new()
+        });
+        self.bytes -= bytes(keys);
+        keys.push(probe);
+        self.bytes += bytes(keys);
+        self.len += 1;
         at
     }
 
@@ -46,22 +62,51 @@ impl Expiry {
             let keep = keys.len().saturating_sub(max - due.len());
             due.extend(keys.drain(keep..));
             if keys.is_empty() {
-                slot.remove();
+                self.bytes -= bytes(&slot.remove());
             }
         }
+        self.len -= due.len();
         due
     }
 
+    /// Some key of the first slot.
+    pub(crate) fn nearest(&self, random: u64) -> Option<Probe> {
+        let (_, keys) = self.slots.first_key_value()?;
+        let at = random.checked_rem(keys.len() as u64)?;
+        keys.get(usize::try_from(at).ok()?).copied()
+    }
+
+    /// All keys, slot by slot, from one of the first slots on.
+    pub(crate) fn from(&self, random: u64) -> impl Iterator<Item = Probe> + '_ {
+        /// Slots among which the first one is chosen: to step over more would cost too much.
+        const START_MAX: usize = 64;
+        let choices = self.slots.len().clamp(1, START_MAX) as u64;
+        let start = usize::try_from(random % choices).unwrap_or(0);
+        let slots = self.slots.values().skip(start);
+        slots
+            .chain(self.slots.values().take(start))
+            .flat_map(|keys| keys.iter().copied())
+    }
+
     pub(crate) fn clear(&mut self) {
-        self.slots.clear();
+        *self = Self::default();
+    }
+
+    /// Number of entries, those of keys that are gone or were moved included.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Bytes the index keeps in memory.
     pub(crate) fn memory(&self) -> usize {
-        self.slots
-            .values()
-            .map(|keys| keys.capacity() * size_of::<Probe>() + 48)
-            .sum()
+        self.bytes
+    }
+
+    /// Recomputes what is counted; whether it agrees.
+    pub(crate) fn audit(&self) -> bool {
+        let len: usize = self.slots.values().map(Vec::len).sum();
+        let all: usize = self.slots.values().map(bytes).sum();
+        (len, all) == (self.len, self.bytes)
     }
 }
 
@@ -96,7 +141,7 @@ mod tests {
         let mut seen = 0;
         loop {
             let due = expiry.take_due(1_000, 30);
-            assert!(due.len() <= 30);
+            assert!(due.len() <= 30 && expiry.audit());
             if due.is_empty() {
                 break;
             }
@@ -105,5 +150,6 @@ mod tests {
         assert_eq!(seen, 100);
         assert_eq!(expiry.take_due(9_000, 30).len(), 1);
         assert_eq!(expiry.next(), None);
+        assert_eq!((expiry.len(), expiry.memory()), (0, 0));
     }
 }

@@ -4,8 +4,10 @@
 //! `try_lock`. The store's log and timer locks are inside shard locks. No value is read from the log
 //! while a shard is locked, except after repeated conflicts.
 
+pub(crate) mod access;
 pub(crate) mod engine;
 pub(crate) mod entry;
+pub(crate) mod evict;
 pub(crate) mod expiry;
 pub(crate) mod libraries;
 pub(crate) mod shard;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Slot};
 use super::expiry::Expiry;
 use super::table::{Hashers, Probe, Table};
+use crate::server::blocked::Queues;
 use crate::stats::ShardStats;
 use crate::storage::{TimerId, Timestamp};
 
@@ -19,9 +20,11 @@ pub(crate) struct Shard {
     /// The armed timer of this shard and when it fires.
     pub(crate) timer: Option<(Timestamp, TimerId)>,
     pub(crate) watched: HashMap<Box<[u8]>, Watched, ahash::RandomState>,
+    /// Callers that wait for keys.
+    pub(crate) waiting: Queues,
     /// Bytes of keys and hot values.
     pub(crate) used: usize,
-    /// The part of `used` that the engine's total knows.
+    /// The part of `memory()` that the engine's total knows.
     pub(crate) reported: usize,
     /// Segment of the table the CLOCK hand looks at next.
     pub(crate) hand: usize,
@@ -43,6 +46,7 @@ impl Shard {
             expiry: Expiry::default(),
             timer: None,
             watched: HashMap::default(),
+            waiting: Queues::default(),
             used: 0,
             reported: 0,
             hand: 0,
@@ -64,6 +68,28 @@ impl Shard {
             .find_mut(probe, key)
             .map(|entry| &mut **entry)
             .filter(|entry| !entry.slot.is_expired(now))
+    }
+
+    /// Bytes of keys, hot values and the index of deadlines.
+    pub(crate) fn memory(&self) -> usize {
+        self.used + self.expiry.memory()
+    }
+
+    /// Lists the deadlines anew if most of what is listed belongs to keys that are gone; what that costs was
+    /// paid by listing them.
+    pub(crate) fn tidy_deadlines(&mut self, now: u64) {
+        const SLACK: usize = 1_024;
+        if self.expiry.len() <= 2 * self.table.len() + SLACK {
+            return;
+        }
+        self.expiry.clear();
+        let hashers = self.table.hashers();
+        for entry in self.table.iter() {
+            let deadline = entry.slot.next_deadline();
+            if deadline != 0 {
+                self.expiry.add(now, deadline, hashers.probe(&entry.key));
+            }
+        }
     }
 
     /// Brings the byte count of one key up to date.

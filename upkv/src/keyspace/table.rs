@@ -144,7 +144,6 @@ impl<T: Keyed> Table<T> {
         self.len
     }
 
-    #[cfg(test)]
     pub(crate) fn hashers(&self) -> &Arc<Hashers> {
         &self.hashers
     }

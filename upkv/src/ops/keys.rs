@@ -7,7 +7,17 @@ use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::value::{Kind, Object};
+
+/// Removes a key; whether it existed.
+pub(crate) fn delete(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
+    let existed = work.remove(key)?;
+    if existed {
+        work.notify(Class::GENERIC, "del", key);
+    }
+    Ok(existed)
+}
 
 /// When EXPIRE takes place.
 #[expect(
@@ -24,7 +34,7 @@ pub(crate) struct ExpireIf {
 
 impl ExpireIf {
     /// Whether a deadline may be set where there is one at `present`, or none.
-    pub(crate) fn allows<T: PartialOrd>(self, present: Option<T>, at: T) -> bool {
+    pub(crate) fn allows<T: PartialOrd + Copy>(self, present: Option<T>, at: T) -> bool {
         match present {
             // No deadline counts as one that never comes.
             None => !self.present && !self.greater,
@@ -46,10 +56,11 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf
         return Ok(false);
     }
     match u64::try_from(at) {
-        Ok(at) if at > work.now => work.set_expire_at(key, at)?,
-        _ => {
-            work.remove(key)?;
+        Ok(at) if at > work.now => {
+            work.set_expire_at(key, at)?;
+            work.notify(Class::GENERIC, "expire", key);
         }
+        _ => drop(delete(work, key)?),
     }
     Ok(true)
 }
@@ -61,6 +72,7 @@ pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
         .is_some_and(|entry| entry.slot.expire_at != 0);
     if volatile {
         work.set_expire_at(key, 0)?;
+        work.notify(Class::GENERIC, "persist", key);
     }
     Ok(volatile)
 }
@@ -101,7 +113,35 @@ pub(crate) fn rename(
     let (object, expire_at, raw) = duplicate(work, from)?.ok_or(Error::NoSuchKey)?;
     work.remove(from)?;
     put_copy(work, to, object, expire_at, raw)?;
+    work.notify(Class::GENERIC, "rename_from", from);
+    work.notify(Class::GENERIC, "rename_to", to);
     Ok(true)
+}
+
+/// Moves a key into database `db`; `false` if it is missing or the name is taken there.
+pub(crate) fn move_to(work: &mut Work<'_>, key: &[u8], db: u8) -> Result<bool> {
+    if db == work.db() {
+        return Err(same_object());
+    }
+    if work.entry(key)?.is_none() || work.at_db(db, |work| Ok(work.entry(key)?.is_some()))? {
+        return Ok(false);
+    }
+    let Some((object, expire_at, raw)) = duplicate(work, key)? else {
+        return Ok(false);
+    };
+    work.remove(key)?;
+    work.at_db(db, |work| put_copy(work, key, object, expire_at, raw))?;
+    work.notify(Class::GENERIC, "move_from", key);
+    work.at_db(db, |work| {
+        work.notify(Class::GENERIC, "move_to", key);
+        Ok(())
+    })?;
+    Ok(true)
+}
+
+#[cold]
+fn same_object() -> Error {
+    Error::refused("ERR source and destination objects are the same")
 }
 
 /// Copies value and deadline, into database `db`; `false` if the source is missing or the target exists.
@@ -114,9 +154,7 @@ pub(crate) fn copy(
 ) -> Result<bool> {
     check_size(to)?;
     if from == to && db == work.db() {
-        return Err(Error::refused(
-            "ERR source and destination objects are the same",
-        ));
+        return Err(same_object());
     }
     if work.entry(from)?.is_none() {
         return Ok(false);
@@ -127,7 +165,11 @@ pub(crate) fn copy(
     let Some((object, expire_at, raw)) = duplicate(work, from)? else {
         return Ok(false);
     };
-    work.at_db(db, |work| put_copy(work, to, object, expire_at, raw))?;
+    work.at_db(db, |work| {
+        put_copy(work, to, object, expire_at, raw)?;
+        work.notify(Class::GENERIC, "copy_to", to);
+        Ok(())
+    })?;
     Ok(true)
 }
 
@@ -143,30 +185,6 @@ fn put_copy(
     } else {
         work.put(to, object, expire_at)
     }
-}
-
-/// The name `OBJECT ENCODING` replies.
-pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'static str>> {
-    const EMBEDDED_BYTES_MAX: usize = 44;
-    if work.object(key)?.is_none() {
-        return Ok(None);
-    }
-    let raw = work.entry(key)?.is_some_and(|entry| entry.slot.raw);
-    Ok(work.object(key)?.map(|object| match object {
-        Object::Bytes(_) if raw => "raw",
-        Object::Int(_) => "int",
-        Object::Bytes(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
-        Object::Bytes(_) => "raw",
-        Object::Hash(hash) if hash.is_packed() => "listpack",
-        Object::Hash(_) => "hashtable",
-        Object::Zset(zset) if zset.is_small() => "listpack",
-        Object::Zset(_) => "skiplist",
-        Object::List(_) => "quicklist",
-        Object::Set(_) => "hashtable",
-        Object::Stream(_) => "stream",
-        Object::Json(_) => "raw",
-        Object::Cold { .. } => unreachable!("the value was just read"),
-    }))
 }
 
 /// Number of keys, overdue ones included until they are cleaned up.
@@ -216,7 +234,7 @@ pub(crate) fn random(work: &mut Work<'_>) -> Result<Option<Bytes>> {
 pub(crate) struct Page {
     /// Where the next step starts; 0 after the last.
     pub(crate) cursor: u64,
-    pub(crate) keys: Vec<Bytes>,
+    pub(crate) keys: Vec<(Bytes, Kind)>,
 }
 
 /// One scan step over about `count` keys from `cursor`, filtered afterwards.
@@ -237,7 +255,8 @@ pub(crate) fn scan(
         let next = shard.table.scan(from, count - visited, |entry| {
             visited += 1;
             if !entry.slot.is_expired(now) && keep(&entry.key, entry.slot.object.kind()) {
-                page.keys.push(Bytes::copy_from_slice(&entry.key));
+                let kind = entry.slot.object.kind();
+                page.keys.push((Bytes::copy_from_slice(&entry.key), kind));
             }
         });
         if let Some(next) = next {

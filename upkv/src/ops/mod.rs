@@ -3,9 +3,16 @@
 //! Invariant: a function that returns an error has changed nothing, except that the whole work may have
 //! to start over ([`crate::Error::Restart`]), which undoes everything.
 
+pub(crate) mod bits;
 pub(crate) mod field_ttl;
+pub(crate) mod geo;
 pub(crate) mod hash;
+pub(crate) mod hll;
+pub(crate) mod json;
 pub(crate) mod keys;
+pub(crate) mod lcs;
+pub(crate) mod object;
+pub(crate) mod sort;
 pub(crate) mod string;
 pub(crate) mod zset;
 

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
+use super::keys;
 use super::{absolute, check_size};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
 use crate::options::{Condition, Deadline};
-use crate::value::{Kind, Object, STRING_BYTES_MAX};
+use crate::value::{Kind, Object, STRING_BYTES_MAX, text};
 
 /// What a SET asks for.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,31 @@ pub(crate) enum SetIf<'c> {
     Equals(&'c [u8]),
     /// The key is missing or holds other bytes.
     Differs(&'c [u8]),
+    /// The key holds bytes with this digest.
+    DigestEquals(&'c [u8]),
+    /// The key is missing or holds bytes with another digest.
+    DigestDiffers(&'c [u8]),
+}
+
+impl SetIf<'_> {
+    /// Whether a value meets a condition on its bytes; conditions on the key alone are always met.
+    pub(crate) fn is_met(self, value: Option<&[u8]>) -> bool {
+        let is = |expected: &[u8]| {
+            value.is_some_and(|value| digest(value).as_bytes().eq_ignore_ascii_case(expected))
+        };
+        match self {
+            Self::Plain(_) => true,
+            Self::Equals(expected) => value == Some(expected),
+            Self::Differs(unwanted) => value != Some(unwanted),
+            Self::DigestEquals(expected) => is(expected),
+            Self::DigestDiffers(unwanted) => !is(unwanted),
+        }
+    }
+}
+
+/// The XXH3 hash of a string, in hexadecimal.
+pub(crate) fn digest(value: &[u8]) -> String {
+    format!("{:016x}", twox_hash::XxHash3_64::oneshot(value))
 }
 
 /// What a SET did.
@@ -48,8 +75,8 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
     check_size(key)?;
     check_size(value)?;
     let expire_at = absolute(how.deadline, work.now, expire_at(work, key)?, "set")?;
-    let compares = matches!(how.condition, SetIf::Equals(_) | SetIf::Differs(_));
-    let previous = if how.get || compares {
+    let by_value = !matches!(how.condition, SetIf::Plain(_));
+    let previous = if how.get || by_value {
         get(work, key)?
     } else {
         None
@@ -58,11 +85,13 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
         SetIf::Plain(Condition::Always) => true,
         SetIf::Plain(Condition::IfAbsent) => work.entry(key)?.is_none(),
         SetIf::Plain(Condition::IfPresent) => work.entry(key)?.is_some(),
-        SetIf::Equals(expected) => previous.as_deref() == Some(expected),
-        SetIf::Differs(unwanted) => previous.as_deref() != Some(unwanted),
+        compared => compared.is_met(previous.as_deref()),
     };
     if met {
         put_or_expire(work, key, Object::string(value), expire_at)?;
+        if matches!(how.deadline, Deadline::In(_) | Deadline::At(_)) && expire_at > work.now {
+            work.notify(Class::GENERIC, "expire", key);
+        }
     }
     Ok(Written {
         written: met,
@@ -73,9 +102,11 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
 /// Sets a value whose deadline may have passed already; then the key is gone.
 fn put_or_expire(work: &mut Work<'_>, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
     if expire_at != 0 && expire_at <= work.now {
-        work.remove(key).map(drop)
+        keys::delete(work, key).map(drop)
     } else {
-        work.put(key, object, expire_at)
+        work.put(key, object, expire_at)?;
+        work.notify(Class::STRING, "set", key);
+        Ok(())
     }
 }
 
@@ -88,7 +119,7 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8]) -> Result<u64> {
 pub(crate) fn get_del(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Bytes>> {
     let value = get(work, key)?;
     if value.is_some() {
-        work.remove(key)?;
+        keys::delete(work, key)?;
     }
     Ok(value)
 }
@@ -105,10 +136,13 @@ pub(crate) fn get_ex(
         .transpose()?;
     let value = get(work, key)?;
     if let (Some(_), Some(at)) = (&value, at) {
-        if at != 0 && at <= now {
-            work.remove(key)?;
+        if at == 0 {
+            keys::persist(work, key)?;
+        } else if at <= now {
+            keys::delete(work, key)?;
         } else {
             work.set_expire_at(key, at)?;
+            work.notify(Class::GENERIC, "expire", key);
         }
     }
     Ok(value)
@@ -132,6 +166,7 @@ pub(crate) fn incr_by(work: &mut Work<'_>, key: &[u8], change: i64) -> Result<i6
         .ok_or(Error::Overflow)?;
     let expire_at = expire_at(work, key)?;
     work.put(key, Object::Int(value), expire_at)?;
+    work.notify(Class::STRING, "incrby", key);
     Ok(value)
 }
 
@@ -149,25 +184,59 @@ pub(crate) fn incr_by_float(work: &mut Work<'_>, key: &[u8], change: &[u8]) -> R
     let sum = Bytes::from(sum.into_bytes());
     let expire_at = expire_at(work, key)?;
     work.put(key, Object::Bytes(sum.clone()), expire_at)?;
+    work.notify(Class::STRING, "incrbyfloat", key);
     Ok(sum)
 }
 
 /// Appends; the new length.
 pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<usize> {
-    check_size(key)?;
-    let Some(value) = get(work, key)? else {
+    let at = len(work, key)?;
+    if at == 0 && work.entry(key)?.is_none() {
+        check_size(key)?;
         check_size(suffix)?;
         work.put(key, Object::string(suffix), 0)?;
+        work.notify(Class::STRING, "append", key);
         return Ok(suffix.len());
-    };
-    let len = value.len().saturating_add(suffix.len());
-    if len > STRING_BYTES_MAX {
-        return Err(Error::TooLarge);
     }
-    let expire_at = expire_at(work, key)?;
-    let joined = [&value[..], suffix].concat();
-    work.put_raw(key, Object::Bytes(joined.into()), expire_at)?;
+    let len = write(work, key, at, 0, suffix)?;
+    work.notify(Class::STRING, "append", key);
     Ok(len)
+}
+
+/// Replaces `removed` bytes at `at` by `bytes`, padding with zero bytes; the new length. Keeps the deadline.
+///
+/// # Complexity
+///
+/// O(bytes changed) in memory and in the log, unless bytes move.
+pub(crate) fn write(
+    work: &mut Work<'_>,
+    key: &[u8],
+    at: usize,
+    removed: usize,
+    bytes: &[u8],
+) -> Result<usize> {
+    check_size(key)?;
+    let before = len(work, key)?;
+    let start = at.min(before);
+    let removed = removed.min(before - start);
+    let after = (before - removed)
+        .checked_add(at - start)
+        .and_then(|len| len.checked_add(bytes.len()))
+        .filter(|len| *len <= STRING_BYTES_MAX)
+        .ok_or(Error::TooLarge)?;
+    if before >= text::SPLICE_BYTES_MIN && after >= text::SPLICE_BYTES_MIN {
+        work.splice(key, at, removed, bytes)?;
+        return Ok(after);
+    }
+    let value = get(work, key)?.unwrap_or_default();
+    let mut content = Vec::with_capacity(after);
+    content.extend_from_slice(&value[..start]);
+    content.resize(at, 0);
+    content.extend_from_slice(bytes);
+    content.extend_from_slice(&value[start + removed..]);
+    let expire_at = expire_at(work, key)?;
+    work.put_raw(key, Object::Bytes(content.into()), expire_at)?;
+    Ok(after)
 }
 
 pub(crate) fn len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
@@ -219,22 +288,12 @@ pub(crate) fn set_range(
     check_size(key)?;
     let offset =
         usize::try_from(offset).map_err(|_| Error::refused("ERR offset is out of range"))?;
-    let value = get(work, key)?;
+    let before = len(work, key)?;
     if bytes.is_empty() {
-        return Ok(value.map_or(0, |value| value.len()));
+        return Ok(before);
     }
-    let end = offset
-        .checked_add(bytes.len())
-        .filter(|end| *end <= STRING_BYTES_MAX);
-    let end = end.ok_or(Error::TooLarge)?;
-    let mut content = value.map_or_else(Vec::new, |value| value.to_vec());
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[offset..end].copy_from_slice(bytes);
-    let len = content.len();
-    let expire_at = expire_at(work, key)?;
-    work.put_raw(key, Object::Bytes(content.into()), expire_at)?;
+    let len = write(work, key, offset, bytes.len(), bytes)?;
+    work.notify(Class::STRING, "setrange", key);
     Ok(len)
 }
 

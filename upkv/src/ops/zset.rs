@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::value::Object;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 
@@ -76,6 +77,9 @@ pub(crate) fn add(
         }
         edit.set(member, *score);
     }
+    if done.added + done.changed > 0 {
+        work.notify(Class::ZSET, "zadd", key);
+    }
     Ok(done)
 }
 
@@ -111,8 +115,10 @@ pub(crate) fn incr(
     if !allows(when, present, sum) {
         return Ok(None);
     }
-    if let Some(mut edit) = work.edit_zset(key, true)? {
+    if !present.is_some_and(|present| is_same(present, sum)) {
+        let mut edit = work.edit_zset(key, true)?.expect("created when missing");
         edit.set(member, sum);
+        work.notify(Class::ZSET, "zincr", key);
     }
     Ok(Some(sum))
 }
@@ -131,15 +137,17 @@ pub(crate) fn remove<'m>(
         .filter(|member| edit.remove(member))
         .count();
     if removed > 0 {
+        work.notify(Class::ZSET, "zrem", key);
         work.drop_if_empty(key)?;
     }
     Ok(removed)
 }
 
-/// Removes and returns the members with ranks that `ranks` picks, lowest first.
+/// Removes and returns the members with ranks that `ranks` picks, lowest first; `event` names that.
 pub(crate) fn take_range(
     work: &mut Work<'_>,
     key: &[u8],
+    event: &'static str,
     ranks: impl Fn(&Zset) -> Range<usize>,
 ) -> Result<Vec<Scored>> {
     let Some(mut edit) = work.edit_zset(key, false)? else {
@@ -150,6 +158,7 @@ pub(crate) fn take_range(
         edit.remove(member);
     }
     if !taken.is_empty() {
+        work.notify(Class::ZSET, event, key);
         work.drop_if_empty(key)?;
     }
     Ok(taken)
@@ -162,7 +171,8 @@ pub(crate) fn pop(
     count: usize,
     highest: bool,
 ) -> Result<Vec<Scored>> {
-    let mut taken = take_range(work, key, |zset| {
+    let event = if highest { "zpopmax" } else { "zpopmin" };
+    let mut taken = take_range(work, key, event, |zset| {
         let len = zset.len();
         if highest {
             len.saturating_sub(count)..len
@@ -258,17 +268,24 @@ fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     }
 }
 
-/// Replaces `key` by a sorted set of these members, or removes it when there are none.
-pub(crate) fn store(work: &mut Work<'_>, key: &[u8], items: &[Scored]) -> Result<()> {
+/// Replaces `key` by a sorted set of these members, which `event` names, or removes it when there are none.
+pub(crate) fn store(
+    work: &mut Work<'_>,
+    key: &[u8],
+    event: &'static str,
+    items: &[Scored],
+) -> Result<()> {
     check_size(key)?;
     if items.is_empty() {
-        return work.remove(key).map(drop);
+        return super::keys::delete(work, key).map(drop);
     }
     let mut zset = Zset::new(work.engine.hashers.clone());
     for (member, score) in items {
         zset.set(member, *score);
     }
-    work.put(key, Object::Zset(Box::new(zset)), 0)
+    work.put(key, Object::Zset(Box::new(zset)), 0)?;
+    work.notify(Class::ZSET, event, key);
+    Ok(())
 }
 
 /// How the scores of a member in several sets become one.
@@ -343,6 +360,42 @@ pub(crate) fn combine(
         .collect();
     result.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
     Ok(result)
+}
+
+/// Number of members that all sets have, counted up to `limit` if that is not 0.
+///
+/// # Complexity
+///
+/// O(sets times the smallest).
+pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
+    let mut smallest: Option<(usize, usize)> = None;
+    let mut missing = false;
+    for (at, key) in keys.iter().enumerate() {
+        let len = work.zset(key)?.map_or(0, Zset::len);
+        missing |= len == 0;
+        if smallest.is_none_or(|(_, least)| len < least) {
+            smallest = Some((at, len));
+        }
+    }
+    let Some((first, _)) = smallest.filter(|_| !missing) else {
+        return Ok(0);
+    };
+    let mut members: Vec<Bytes> = match work.zset(keys[first])? {
+        Some(zset) => collect(zset, 0..usize::MAX, false)
+            .into_iter()
+            .map(|item| item.0)
+            .collect(),
+        None => Vec::new(),
+    };
+    for key in keys {
+        let zset = work.zset(key)?;
+        members.retain(|member| zset.is_some_and(|zset| zset.score(member).is_some()));
+    }
+    Ok(if limit == 0 {
+        members.len()
+    } else {
+        members.len().min(limit)
+    })
 }
 
 #[cfg(test)]

@@ -5,18 +5,20 @@
 use super::checkpoint;
 use super::record::{self, Body};
 use crate::cold::DEMOTE_BYTES_MIN;
+use crate::keyspace::access::Access;
 use crate::keyspace::engine::{DATABASES, Engine};
 use crate::keyspace::entry::{Entry, Home, Slot};
 use crate::keyspace::libraries::Change;
 use crate::keyspace::shard::Shard;
 use crate::keyspace::table::{Probe, top_bits};
 use crate::keyspace::work::ColdRef;
+use crate::server::TIMER_BIT;
 use crate::storage::{
     Address, Budget, CheckpointReader, CheckpointWriter, Participant, Record, Result, Section, Seq,
     Timestamp,
 };
 use crate::value::hash::Hash;
-use crate::value::{Kind, Object, PartDeadlines};
+use crate::value::{Kind, Object, PartDeadlines, text};
 
 /// Up to which commit each slice of the restored state is folded; the slices are those of the checkpoint.
 #[derive(Debug, Default)]
@@ -81,6 +83,7 @@ impl Engine {
             return Ok(());
         }
         let at = record.address;
+        let damaged = |what| move || record::damaged(record, what);
         self.with_shard(db, probe, |shard| match body {
             Body::Image {
                 kind,
@@ -88,19 +91,8 @@ impl Engine {
                 payload,
                 ..
             } => {
-                let object = if payload.len() < DEMOTE_BYTES_MIN {
-                    let malformed = || record::damaged(record, "malformed value");
-                    Object::decode(kind, &self.hashers, payload).ok_or_else(malformed)?
-                } else {
-                    let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-                    let parts = match kind {
-                        Kind::Hash => Hash::peek(payload),
-                        _ => Some(PartDeadlines::default()),
-                    };
-                    let malformed = || record::damaged(record, "malformed value");
-                    let parts = parts.ok_or_else(malformed)?;
-                    Object::Cold { kind, len, parts }
-                };
+                let object = self.recover_value(kind, payload);
+                let object = object.ok_or_else(damaged("malformed value"))?;
                 let mut slot = Slot::new(object, expire_at);
                 slot.home = Home::at(at);
                 self.mount.retain(at);
@@ -110,27 +102,16 @@ impl Engine {
             Body::Delta { kind, changes, .. } => {
                 let found = shard.table.find_mut(probe, key);
                 let entry = found.filter(|entry| entry.slot.object.kind() == kind);
-                let entry =
-                    entry.ok_or_else(|| record::damaged(record, "change of a missing value"))?;
-                let malformed = || record::damaged(record, "malformed change");
-                match &mut entry.slot.object {
-                    Object::Cold { kind, parts, .. } => {
-                        if *kind == Kind::Hash {
-                            parts.note(Hash::peek_changes(changes).ok_or_else(malformed)?);
-                        }
-                        // A part without a deadline may have come; only reading the value tells.
-                        parts.all = 0;
-                    }
-                    object => object.replay(changes).ok_or_else(malformed)?,
-                }
+                let entry = entry.ok_or_else(damaged("change of a missing value"))?;
+                let done = apply_delta(&mut entry.slot.object, changes);
+                done.ok_or_else(damaged("malformed change"))?;
                 entry.slot.home.push_delta(at);
                 self.mount.retain(at);
                 Ok(())
             }
             Body::Expire { expire_at, .. } => {
                 let found = shard.table.find_mut(probe, key);
-                let entry =
-                    found.ok_or_else(|| record::damaged(record, "deadline of a missing key"))?;
+                let entry = found.ok_or_else(damaged("deadline of a missing key"))?;
                 entry.slot.expire_at = expire_at;
                 self.mount.retain(at);
                 if let Some(before) = entry.slot.home.set_expiry(at) {
@@ -145,6 +126,19 @@ impl Engine {
                 Ok(())
             }
         })
+    }
+
+    /// Builds a small value, and leaves a large one in the log.
+    fn recover_value(&self, kind: Kind, payload: &[u8]) -> Option<Object> {
+        if payload.len() < DEMOTE_BYTES_MIN {
+            return Object::decode(kind, &self.hashers, payload);
+        }
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let parts = match kind {
+            Kind::Hash => Hash::peek(payload)?,
+            _ => PartDeadlines::default(),
+        };
+        Some(Object::Cold { kind, len, parts })
     }
 
     fn set_slot(&self, shard: &mut Shard, probe: Probe, key: &[u8], slot: Slot) {
@@ -275,6 +269,7 @@ impl Participant for Engine {
             shard.used = 0;
             for segment in 0..shard.table.segment_count() {
                 for entry in shard.table.segment_items_mut(segment) {
+                    entry.slot.access = Access::new(now, self.evictor.counts());
                     entry.slot.counted = entry.memory();
                     shard.used += entry.slot.counted;
                     let deadline = entry.slot.next_deadline();
@@ -307,8 +302,16 @@ impl Participant for Engine {
     }
 
     fn timer(&self, token: u64, now: Timestamp) -> Result<()> {
+        if token & TIMER_BIT != 0 {
+            self.server.timer(token, now);
+            return Ok(());
+        }
         let index = usize::try_from(token).unwrap_or(usize::MAX);
         into_storage(self.expire(index, now.as_millis()))
+    }
+
+    fn closed(&self) {
+        self.end_waits();
     }
 
     fn maintain(&self, budget: &mut Budget<'_>) -> Result<bool> {
@@ -318,8 +321,36 @@ impl Participant for Engine {
             }
             into_storage(self.sweep(16))?;
         }
+        while self.is_over_max() {
+            if budget.exhausted() {
+                return Ok(true);
+            }
+            match self.evict_some() {
+                Ok(()) => {}
+                // Nothing can be evicted; writers are told.
+                Err(crate::Error::OutOfMemory) => break,
+                Err(error) => return into_storage(Err(error)),
+            }
+        }
         Ok(false)
     }
+}
+
+/// Takes in a change, as far as that can be done without reading a value that stays in the log.
+fn apply_delta(object: &mut Object, changes: &[u8]) -> Option<()> {
+    let Object::Cold { kind, len, parts } = object else {
+        return object.replay(changes);
+    };
+    if *kind == Kind::String {
+        let now = text::peek_len(*len as usize, changes)?;
+        *len = u32::try_from(now).unwrap_or(u32::MAX);
+    }
+    if *kind == Kind::Hash {
+        parts.note(Hash::peek_changes(changes)?);
+        // A field without a deadline may have come; only reading the value tells.
+        parts.all = 0;
+    }
+    Some(())
 }
 
 fn into_storage<T>(result: crate::error::Result<T>) -> Result<T> {

@@ -16,7 +16,9 @@
 //!
 //! Payloads: a string is its bytes; a sorted set is its form (u8, 1: the large one), a varint count, then score
 //! (f64 bits) and member with a varint length, in order; its changes are 1 set (same layout as one element)
-//! or 2 remove (member). Payload and changes of a hash are in the tables of [`crate::value::hash`]'s codec.
+//! or 2 remove (member). A change of a string is a varint position, a varint number of bytes that go, and the
+//! bytes that come, with a varint length; a gap before the position is filled with zeros. Payload and changes of a hash are in the tables of [`crate::value::hash`]'s codec,
+//! those of a document in [`crate::value::json`]'s.
 //!
 //! Invariant: no body makes [`Body::parse`] panic or allocate.
 

@@ -35,6 +35,11 @@ pub(super) fn to_lua(lua: &Lua, meter: &Meter, proto: u8, reply: &Reply) -> mlua
         Reply::Int(value) => Ok(Value::Number(*value as f64)),
         Reply::Double(value) if modern => named("double", Value::Number(*value)),
         Reply::Double(value) => text(format_f64(*value).as_bytes()),
+        Reply::Decimal(digits) if modern => match digits.parse() {
+            Ok(value) => named("double", Value::Number(value)),
+            Err(_) => text(digits.as_bytes()),
+        },
+        Reply::Decimal(digits) => text(digits.as_bytes()),
         Reply::Bulk(bytes) => text(bytes),
         Reply::Bool(value) if modern => Ok(Value::Boolean(*value)),
         Reply::Bool(value) => Ok(Value::Integer(i64::from(*value))),
@@ -78,7 +83,7 @@ pub(super) fn to_lua(lua: &Lua, meter: &Meter, proto: u8, reply: &Reply) -> mlua
             let items = pairs.iter().flat_map(|(key, value)| [key, value]);
             sequence(lua, items.map(nested))
         }
-        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => {
+        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Sequence(items) => {
             sequence(lua, items.iter().map(nested))
         }
     }

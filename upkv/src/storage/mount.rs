@@ -217,6 +217,15 @@ impl Mount {
             .settle(commit.seq, level.unwrap_or(self.durability))
     }
 
+    /// Makes every commit so far survive a power loss.
+    ///
+    /// # Errors
+    ///
+    /// `Poisoned` or `Io` if the log cannot be synced.
+    pub fn sync(&self) -> Result<()> {
+        self.core.settle(self.core.log.last_seq(), Durability::Disk)
+    }
+
     /// The body of the record at `at`, verified; a view into the mapped segment where that is sealed.
     ///
     /// # Errors

@@ -67,6 +67,9 @@ pub trait Participant: Any + Send + Sync {
         Ok(())
     }
 
+    /// The store was closed: whoever waits in the engine has to be told. No lock of the store is held.
+    fn closed(&self) {}
+
     /// Does deferred work until it is done or the budget is used up; `true` means that more is waiting.
     ///
     /// # Errors

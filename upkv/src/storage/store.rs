@@ -297,6 +297,10 @@ impl Inner {
         let result = self.settle_all();
         self.core.log.close();
         drop(lock);
+        let participants = self.participants.read().clone();
+        for (_, participant) in participants {
+            participant.closed();
+        }
         result
     }
 

@@ -4,13 +4,16 @@
 //! its changes, and its size in memory. Adding one means a file here, a variant in [`Object`] and
 //! [`Kind`], and a chapter in `ops`, `command` and `view`.
 
+pub(crate) mod geohash;
 pub(crate) mod hash;
+pub(crate) mod hll;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod owned;
 pub(crate) mod packed;
 pub(crate) mod set;
 pub(crate) mod stream;
+pub(crate) mod text;
 pub(crate) mod tree;
 pub(crate) mod zset;
 
@@ -130,6 +133,7 @@ pub(crate) enum Undo {
     Set(set::Undo),
     Stream(stream::Undo),
     Json(json::Undo),
+    Text(text::Undo),
 }
 
 /// What every type of value with parts has.
@@ -220,8 +224,9 @@ impl Object {
             Self::List(list) => list.len() == 0,
             Self::Set(set) => set.len() == 0,
             // A stream stays when its last entry goes, and an empty document is a value.
-            Self::Stream(_) | Self::Json(_) => false,
-            Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => false,
+            Self::Stream(_) | Self::Json(_) | Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => {
+                false
+            }
         }
     }
 
@@ -288,7 +293,8 @@ impl Object {
             Self::Set(set) => set.replay(delta),
             Self::Stream(stream) => stream.replay(delta),
             Self::Json(json) => json.replay(delta),
-            Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => None,
+            Self::Bytes(value) => text::replay(value, delta),
+            Self::Int(_) | Self::Cold { .. } => None,
         }
     }
 
@@ -301,6 +307,7 @@ impl Object {
             (Self::Set(set), Undo::Set(undo)) => set.undo(undo),
             (Self::Stream(stream), Undo::Stream(undo)) => stream.undo(undo),
             (Self::Json(json), Undo::Json(undo)) => json.undo(undo),
+            (Self::Bytes(value), Undo::Text(undo)) => text::undo(value, undo),
             _ => unreachable!("a change is undone on the value it was made on"),
         }
     }

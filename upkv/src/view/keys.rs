@@ -65,7 +65,7 @@ impl<'d> Keys<'d> {
             })
         })?;
         self.cursor = (page.cursor != 0).then_some(page.cursor);
-        self.page.extend(page.keys);
+        self.page.extend(page.keys.into_iter().map(|(key, _)| key));
         Ok(())
     }
 }

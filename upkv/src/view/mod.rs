@@ -5,11 +5,15 @@
 
 mod field_ttl;
 mod hash;
+mod json;
 mod keys;
+mod sort;
 mod zset;
 
 pub use hash::{Fields, Hash};
+pub use json::Json;
 pub use keys::Keys;
+pub use sort::Sort;
 pub use zset::{Members, Scored, Zset};
 
 use crate::db::Db;

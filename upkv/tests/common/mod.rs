@@ -141,6 +141,11 @@ impl Redis {
         })
     }
 
+    /// Another connection to the same server.
+    pub(crate) fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.dir.join("redis.sock")).expect("the server listens")
+    }
+
     /// Runs one command.
     pub(crate) fn command(&mut self, args: &[impl AsRef<[u8]>]) -> Resp {
         let mut wire = format!("*{}\r\n", args.len()).into_bytes();
@@ -183,5 +188,57 @@ impl Random {
 
     pub(crate) fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
         of[self.below(of.len())]
+    }
+}
+
+/// Splits a line at spaces; `"..."` may hold spaces and `\n`, `\r`, `\t`, `\\`, `\"`, `\xHH`.
+pub(crate) fn split(line: &str) -> Vec<Vec<u8>> {
+    let mut args = Vec::new();
+    let mut rest = line.trim().as_bytes();
+    while let Some(first) = rest.first() {
+        if *first == b' ' {
+            rest = &rest[1..];
+        } else if *first == b'"' {
+            let (arg, after) = quoted(&rest[1..]);
+            args.push(arg);
+            rest = after;
+        } else {
+            let end = rest
+                .iter()
+                .position(|byte| *byte == b' ')
+                .unwrap_or(rest.len());
+            args.push(rest[..end].to_vec());
+            rest = &rest[end..];
+        }
+    }
+    args
+}
+
+fn quoted(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut arg = Vec::new();
+    loop {
+        match rest {
+            [b'"', after @ ..] => return (arg, after),
+            [b'\\', b'x', high, low, after @ ..] => {
+                let text = [*high, *low];
+                let text = std::str::from_utf8(&text).expect("hexadecimal digits");
+                arg.push(u8::from_str_radix(text, 16).expect("hexadecimal digits"));
+                rest = after;
+            }
+            [b'\\', escaped, after @ ..] => {
+                arg.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => *other,
+                });
+                rest = after;
+            }
+            [byte, after @ ..] => {
+                arg.push(*byte);
+                rest = after;
+            }
+            [] => panic!("a quote is not closed"),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The key-value engine as a workload for the crash harness: random operations and a model of plain maps.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+mod json;
+
 use std::collections::BTreeMap;
 
 use upkv::storage::ErrorKind;
@@ -16,6 +18,8 @@ pub(crate) enum Content {
     /// Values and deadlines in ms; 0 without one.
     Fields(BTreeMap<Vec<u8>, (Vec<u8>, u64)>),
     Members(BTreeMap<Vec<u8>, i64>),
+    /// Text of an object.
+    Document(String),
 }
 
 /// Deadlines lie here: far enough that nothing becomes due in a test.
@@ -34,6 +38,7 @@ pub(crate) enum Op {
     Add(u8, Vec<(i64, u8)>),
     Remove(u8, u8),
     PopMin(u8),
+    Json(u8, json::Op),
     Delete(u8),
     Rename(u8, u8),
     Copy(u8, u8),
@@ -72,12 +77,12 @@ fn small(run: &Run<'_>, limit: usize) -> u8 {
 impl Op {
     pub(crate) fn random(run: &Run<'_>) -> Self {
         // Keys lean towards one type each, so that most operations find the type they need.
-        let class = small(run, 3);
-        let other = small(run, 9);
+        let class = small(run, 4);
+        let other = small(run, 12);
         let k = if below(run, 12) == 0 {
             other
         } else {
-            class + 3 * small(run, 3)
+            class + 4 * small(run, 3)
         };
         match (below(run, 16), class) {
             (0, _) => Self::Delete(k),
@@ -101,6 +106,7 @@ impl Op {
                 Self::HashSet(k, fields.collect())
             }
             (_, 1) => Self::HashRemove(k, small(run, 12)),
+            (_, 3) => Self::Json(k, json::Op::random(run)),
             (5..=12, _) => {
                 let member = |_| (i64::from(small(run, 20)) - 10, small(run, 12));
                 Self::Add(k, (0..=below(run, 3)).map(member).collect())
@@ -150,6 +156,7 @@ impl Op {
             }
             Self::Remove(k, m) => vec![text("ZREM"), key(*k), name(*m)],
             Self::PopMin(k) => vec![text("ZPOPMIN"), key(*k)],
+            Self::Json(k, op) => op.args(key(*k)),
             Self::Delete(k) => vec![text("DEL"), key(*k)],
             Self::Rename(a, b) => vec![text("RENAME"), key(*a), key(*b)],
             Self::Copy(a, b) => vec![text("COPY"), key(*a), key(*b), text("REPLACE")],
@@ -232,6 +239,7 @@ impl Op {
                 }
             }
             Self::Remove(..) | Self::PopMin(_) => return self.remove_member(model),
+            Self::Json(k, op) => return op.apply(&key(*k), model),
             Self::Delete(k) => {
                 model.remove(&key(*k));
             }
@@ -289,7 +297,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
     }
 }
 
-/// Random commands, transactions and moves between the tiers on nine keys.
+/// Random commands, transactions and moves between the tiers on twelve keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KvWorkload {
     /// Also drop values from memory, which may write images.
@@ -432,6 +440,7 @@ pub(crate) fn observe(db: &Db) -> Result<Model, Error> {
                     .map(|item| item.map(|item| (item.member.into_vec(), item.score as i64)));
                 Content::Members(members.collect::<Result<_, _>>()?)
             }
+            Some("ReJSON-RL") => Content::Document(db.json(&key).get(".")?.expect("listed")),
             other => panic!("{key:?} is of type {other:?}"),
         };
         let Reply::Int(at) = db.command([b"PEXPIRETIME".as_slice(), &key])? else {

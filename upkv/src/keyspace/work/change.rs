@@ -5,11 +5,12 @@ use std::ops::Deref;
 use super::event::Class;
 use super::{Flushed, Records, Touched, Work, position};
 use crate::error::{Error, Result};
+use crate::keyspace::access::Access;
 use crate::keyspace::entry::{Entry, Slot};
 use crate::keyspace::table::{Probe, Table};
 use crate::value::hash::Hash;
 use crate::value::zset::Zset;
-use crate::value::{Collection, Object, Undo};
+use crate::value::{Collection, Kind, Object, Undo, text};
 
 impl Work<'_> {
     /// Sets the whole value and deadline of a key, whatever it was.
@@ -29,15 +30,26 @@ impl Work<'_> {
         let at = self.touch(held, probe, key);
         let shard = &mut self.held[held].1;
         let touched = &mut self.touched[at];
+        let counts = self.engine.evictor.counts();
+        slot.access = Access::new(self.now, counts);
         let before = if let Some(entry) = shard.table.find_mut(probe, key) {
             slot.inherit_heat(&entry.slot);
+            if counts {
+                slot.access = entry.slot.access;
+            }
             Some(std::mem::replace(&mut entry.slot, slot))
         } else {
             let key = key.into();
             shard.table.insert_new(probe, Box::new(Entry { key, slot }));
             None
         };
+        let existed = before
+            .as_ref()
+            .is_some_and(|slot| !slot.is_expired(self.now));
         touched.replace(before);
+        if !existed {
+            self.notify(Class::NEW, "new", key);
+        }
         Ok(())
     }
 
@@ -85,6 +97,26 @@ impl Work<'_> {
         Ok(Some(Edit { value, touched }))
     }
 
+    /// Replaces a part of the large string at `key`; see [`text::splice`].
+    pub(crate) fn splice(
+        &mut self,
+        key: &[u8],
+        at: usize,
+        removed: usize,
+        with: &[u8],
+    ) -> Result<()> {
+        self.expect_kind(key, Kind::String)?;
+        let Some((Object::Bytes(value), touched)) = self.edit(key, None)? else {
+            return Err(Error::WrongType);
+        };
+        let undo = text::splice(value, at, removed, with);
+        let mut edit = Edit { value, touched };
+        edit.note(Undo::Text(undo), |delta| {
+            text::log(delta, at, removed, with);
+        });
+        Ok(())
+    }
+
     /// The hash at `key`, to be changed; created if `create`.
     pub(crate) fn edit_hash(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, Hash>>> {
         self.edit_of(key, create)
@@ -129,6 +161,7 @@ impl Work<'_> {
     /// Removes every key; the number removed.
     pub(crate) fn flush(&mut self) -> Result<usize> {
         let engine = self.engine;
+        self.news.all_changed(engine);
         if !engine.in_use().any(|used| used == self.physical) {
             return Ok(0);
         }
@@ -246,7 +279,7 @@ impl Edit<'_, Zset> {
         let previous = undo.previous();
         if previous != Some(score) {
             self.note(Undo::Zset(undo), |delta| {
-                Zset::log_set(delta, member, score)
+                Zset::log_set(delta, member, score);
             });
         }
         previous

@@ -150,15 +150,13 @@ impl Work<'_> {
             }
             if changed {
                 shard.changed(&touched.key);
+                let (index, key) = (touched.shard, &touched.key);
+                self.news.changed(self.engine, shard, index, key);
             }
         }
     }
 
     /// Exchanges two databases; their keys changed for whoever watches one that is there in either.
-    #[expect(
-        clippy::iter_over_hash_type,
-        reason = "every watcher is told, the order shows nowhere"
-    )]
     fn publish_swap(&mut self, a: u8, b: u8) {
         let engine = self.engine;
         let of = |db| engine.first_shard(engine.swapped.physical(db));
@@ -167,14 +165,32 @@ impl Work<'_> {
             let low = position(&self.held, low + step);
             let high = position(&self.held, high + step);
             let (before, after) = self.held.split_at_mut(high);
+            let (first_index, second_index) = (before[low].0, after[0].0);
             let (first, second) = (&mut before[low].1, &mut after[0].1);
             // Watchers follow the number they gave.
             std::mem::swap(&mut first.watched, &mut second.watched);
+            std::mem::swap(&mut first.waiting, &mut second.waiting);
             let (one, other) = (&mut **first, &mut **second);
             let watched = one.watched.iter_mut().chain(&mut other.watched);
             for (key, watched) in watched {
                 let there = one.table.get(key).is_some() || other.table.get(key).is_some();
                 watched.version += u64::from(there);
+            }
+            // Both numbers change hands, so each shard has the waiters of the database it becomes.
+            let (low_db, high_db) = (
+                engine.physical_of(first_index),
+                engine.physical_of(second_index),
+            );
+            let becomes = |physical| {
+                if engine.swapped.logical(physical) == a {
+                    b
+                } else {
+                    a
+                }
+            };
+            for (shard, db) in [(&*one, becomes(low_db)), (&*other, becomes(high_db))] {
+                let there = |key: &[u8]| shard.table.get(key).is_some();
+                self.news.ready_where(shard, db, there);
             }
         }
         engine.swapped.swap(a, b);
@@ -192,8 +208,12 @@ impl Work<'_> {
                 old.home.records().for_each(|at| mount.release(at));
                 self.held[held].1.discount(old);
             }
-            self.held[held].1.changed(&touched.key);
+            let shard = &mut self.held[held].1;
+            shard.changed(&touched.key);
+            let (index, key) = (touched.shard, &touched.key);
+            self.news.changed(self.engine, shard, index, key);
         }
+        let db = self.engine.swapped.logical(flushed.physical);
         let first = position(&self.held, self.engine.first_shard(flushed.physical));
         for ((_, shard), table) in self.held[first..].iter_mut().zip(&flushed.tables) {
             shard.expiry.clear();
@@ -204,6 +224,8 @@ impl Work<'_> {
             for (key, watched) in &mut shard.watched {
                 watched.version += u64::from(table.get(key).is_some());
             }
+            let was_there = |key: &[u8]| table.get(key).is_some();
+            self.news.ready_where(shard, db, was_there);
         }
     }
 

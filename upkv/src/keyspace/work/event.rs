@@ -1,9 +1,14 @@
-//! What a work tells the world when it has committed: keyspace events, and that it would rather wait.
+//! What a work tells the world when it has committed: events, messages, keys that others wait for; and that it would
+//! rather wait itself.
 
 use super::Work;
 use crate::command::Reply;
 use crate::error::Result;
+use crate::keyspace::engine::Engine;
+use crate::keyspace::shard::Shard;
+use crate::server::inbox::Wakes;
 use crate::value::Kind;
+use crate::value::owned::Value;
 
 /// Class of a keyspace event; the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +30,52 @@ impl Class {
     pub(crate) const NEW: Self = Self(1 << 11);
 }
 
-/// Something that happened to a key, told to subscribers after the commit.
+/// Something to tell subscribers after the commit, in the order in which it happened.
 #[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) class: Class,
-    pub(crate) name: &'static str,
-    pub(crate) db: u8,
-    pub(crate) key: Box<[u8]>,
+pub(crate) enum Event {
+    /// Something happened to a key.
+    Key {
+        class: Class,
+        name: &'static str,
+        db: u8,
+        key: Box<[u8]>,
+    },
+    /// A message for a channel.
+    Message {
+        channel: Value,
+        payload: Value,
+        sharded: bool,
+    },
+}
+
+/// A key that changed while others waited for it, with its database.
+pub(crate) type ReadyKey = (u8, Box<[u8]>);
+
+/// What remains to be done after a commit, once no lock is held.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Tasks that have something new to read.
+    pub(crate) wakes: Wakes,
+    pub(crate) ready: Vec<ReadyKey>,
+}
+
+/// What a work tells the world when it has committed.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    events: Vec<Event>,
+    ready: Vec<ReadyKey>,
+    /// Changed keys, where clients track any.
+    changed: Vec<Box<[u8]>>,
+    /// A whole database changed.
+    all_changed: bool,
+}
+
+/// Whether and how a work waits.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    allowed: bool,
+    wanted: Option<Wait>,
+    rewrites: Vec<(usize, Box<[u8]>)>,
 }
 
 /// What a blocking command waits for.
@@ -52,7 +96,7 @@ impl Work<'_> {
         if !self.engine.notifies(class) {
             return;
         }
-        self.events.push(Event {
+        self.news.events.push(Event::Key {
             class,
             name,
             db: self.db,
@@ -60,8 +104,128 @@ impl Work<'_> {
         });
     }
 
-    /// Ends a blocking command that found nothing.
+    /// Publishes a message when the work commits; how many will get it.
+    pub(crate) fn publish_message(
+        &mut self,
+        channel: &[u8],
+        payload: &[u8],
+        sharded: bool,
+    ) -> usize {
+        let count = self.engine.server.channels.receivers(channel, sharded);
+        if count > 0 {
+            self.news.events.push(Event::Message {
+                channel: Value::copy(channel),
+                payload: Value::copy(payload),
+                sharded,
+            });
+        }
+        count
+    }
+
+    /// Ends a blocking command that found nothing. Where the caller can wait, the command is run again, from its
+    /// arguments, when one of the keys is ready; else `empty` is the answer.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "a handler ends with it, as with everything else that runs on a work"
+    )]
     pub(crate) fn wait_for(&mut self, wait: Wait) -> Result<Reply> {
-        Ok(wait.empty)
+        let reply = wait.empty.clone();
+        if self.waiting.allowed {
+            self.waiting.wanted = Some(wait);
+        }
+        Ok(reply)
+    }
+
+    /// When the command is run again after a wait, its argument at a position is this one: an id that stood for
+    /// "from now on", for example.
+    pub(crate) fn rewrite_argument(&mut self, at: usize, value: &[u8]) {
+        if self.waiting.allowed {
+            self.waiting.rewrites.push((at, value.into()));
+        }
+    }
+
+    /// From here on [`Work::wait_for`] asks for a wait instead of giving up.
+    pub(crate) fn allow_waiting(&mut self) {
+        self.waiting = Waiting {
+            allowed: true,
+            ..Waiting::default()
+        };
+    }
+
+    /// What the command wants to wait for, if it does.
+    pub(crate) fn take_wait(&mut self) -> Option<Wait> {
+        self.waiting.wanted.take()
+    }
+
+    pub(crate) fn take_rewrites(&mut self) -> Vec<(usize, Box<[u8]>)> {
+        std::mem::take(&mut self.waiting.rewrites)
+    }
+
+    /// Whether the work has to start over.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// See [`News::tell`].
+    pub(crate) fn tell(&mut self) -> Told {
+        std::mem::take(&mut self.news).tell(self.engine, self.client)
+    }
+}
+
+impl News {
+    /// Notes that a key of a shard changed.
+    pub(crate) fn changed(&mut self, engine: &Engine, shard: &Shard, index: usize, key: &[u8]) {
+        if shard.is_waited_for(key) {
+            let db = engine.swapped.logical(engine.physical_of(index));
+            self.ready.push((db, key.into()));
+        }
+        if engine.server.tracking.is_used() {
+            self.changed.push(key.into());
+        }
+    }
+
+    /// Notes that keys of a shard for which somebody waits changed, as `is_there` says.
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "each key has its own waiters, the order shows nowhere"
+    )]
+    pub(crate) fn ready_where(
+        &mut self,
+        shard: &Shard,
+        db: u8,
+        mut is_there: impl FnMut(&[u8]) -> bool,
+    ) {
+        for key in shard.waiting.keys() {
+            if is_there(key) {
+                self.ready.push((db, key.clone()));
+            }
+        }
+    }
+
+    /// Tells subscribers and clients that track keys, while the locks still keep the order of changes. What may run
+    /// code of others, or take locks, is left to the caller.
+    fn tell(self, engine: &Engine, client: u64) -> Told {
+        let mut told = Told {
+            wakes: Wakes::default(),
+            ready: self.ready,
+        };
+        let server = &engine.server;
+        for event in self.events {
+            server.publish(event, &mut told.wakes);
+        }
+        if self.all_changed {
+            server.tracking.invalidate_all(client, &mut told.wakes);
+        }
+        if !self.changed.is_empty() {
+            server
+                .tracking
+                .invalidate(&self.changed, client, &mut told.wakes);
+        }
+        told
+    }
+
+    /// Notes that everything in a database changed.
+    pub(crate) fn all_changed(&mut self, engine: &Engine) {
+        self.all_changed |= engine.server.tracking.is_used();
     }
 }

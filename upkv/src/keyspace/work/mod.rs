@@ -21,7 +21,7 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 pub(crate) use self::change::Edit;
-use self::event::Event;
+use self::event::{Class, News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
@@ -54,11 +54,18 @@ pub struct Work<'a> {
     library_changes: Vec<Change>,
     /// Why the work must not be committed, if it must not.
     doomed: Option<Box<str>>,
-    events: Vec<Event>,
+    news: News,
+    waiting: Waiting,
+    /// Number of the client on whose behalf this runs; 0 without one.
+    pub(crate) client: u64,
+    /// Whether what is read counts as used.
+    pub(crate) touches: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
     impatient: bool,
+    /// The command at work only reads, so that it tells of keys it does not find.
+    pub(crate) reads: bool,
 }
 
 /// Why a work has to start over.
@@ -150,10 +157,14 @@ impl<'a> Work<'a> {
             libraries: None,
             library_changes: Vec::new(),
             doomed: None,
-            events: Vec::new(),
+            news: News::default(),
+            waiting: Waiting::default(),
+            client: 0,
+            touches: true,
             pending: None,
             loaded,
             impatient,
+            reads: false,
         }
     }
 
@@ -287,8 +298,15 @@ impl<'a> Work<'a> {
             shard.stats.hits += 1;
         } else {
             shard.stats.misses += 1;
+            self.tell_miss(key);
         }
         Ok(found)
+    }
+
+    fn tell_miss(&mut self, key: &[u8]) {
+        if self.reads {
+            self.notify(Class::MISS, "keymiss", key);
+        }
     }
 
     /// The type of the key's value.
@@ -307,6 +325,26 @@ impl<'a> Work<'a> {
                 .live(probe, key, now)
                 .map(|entry| &entry.slot.object)),
         }
+    }
+
+    /// Lets `body` look at values without that counting as use.
+    pub(crate) fn quietly<R>(&mut self, body: impl FnOnce(&mut Self) -> R) -> R {
+        let touches = std::mem::replace(&mut self.touches, false);
+        let reads = std::mem::replace(&mut self.reads, false);
+        let outcome = body(self);
+        (self.touches, self.reads) = (touches, reads);
+        outcome
+    }
+
+    /// Notes that a key was used, whatever it holds; whether it exists.
+    pub(crate) fn refresh(&mut self, key: &[u8]) -> Result<bool> {
+        let found = self.exists(key)?;
+        let (now, engine) = (self.now, self.engine);
+        let (held, probe) = self.place(key)?;
+        if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
+            engine.note_use(&mut entry.slot, now);
+        }
+        Ok(found)
     }
 
     /// The collection at `key`.
@@ -376,12 +414,22 @@ impl<'a> Work<'a> {
         let (held, probe) = self.place(key)?;
         let (index, shard) = &mut self.held[held];
         let (index, shard) = (*index, &mut **shard);
+        let engine = self.engine;
+        let touches = self.touches;
+        let note_use = |slot: &mut Slot| {
+            if touches {
+                engine.note_use(slot, now)
+            } else {
+                slot.heat()
+            }
+        };
         let Some(entry) = shard.live_mut(probe, key, now) else {
             shard.stats.misses += 1;
+            self.tell_miss(key);
             return Ok(None);
         };
         let Object::Cold { kind, len, .. } = entry.slot.object else {
-            entry.slot.warm();
+            note_use(&mut entry.slot);
             shard.stats.hits += 1;
             return Ok(Some(Place::Hot { held, probe }));
         };
@@ -407,7 +455,7 @@ impl<'a> Work<'a> {
             }
         };
         debug_assert_eq!(self.loaded[at].object.kind(), kind);
-        let seen_before = entry.slot.warm() > 0;
+        let seen_before = note_use(&mut entry.slot) > 0;
         if !install && !seen_before && len as usize >= DEMOTE_BYTES_MIN {
             shard.stats.hits += 1;
             return Ok(Some(Place::Loaded(at)));
