@@ -20,11 +20,10 @@ mod object;
 mod pubsub;
 mod reply;
 pub(crate) mod row;
+#[cfg(feature = "lua")]
 mod script;
 #[cfg(feature = "lua")]
 mod scripts_lua;
-#[cfg(not(feature = "lua"))]
-mod scripts_off;
 mod server;
 mod session;
 mod sort;

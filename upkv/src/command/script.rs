@@ -1,12 +1,9 @@
 //! Chapter: scripts. EVAL, EVALSHA and their read-only forms, SCRIPT.
 //!
-//! The rows are there in every build; without the feature `lua` they answer so.
+//! The chapter is there with the feature `lua` only: without it these commands are unknown.
 
 use super::row::{At, CONTAINER, Command, NO_KEYS, data, rows};
-#[cfg(feature = "lua")]
 use super::scripts_lua as lua;
-#[cfg(not(feature = "lua"))]
-use super::scripts_off as lua;
 
 /// After the script or the name come the number of keys and the keys.
 const KEYS: At = At::Counted {

@@ -10,8 +10,10 @@ use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 use super::{
     bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
-    script, server, sort, string, string_more, tracking, wait, zset, zset_pop,
+    server, sort, string, string_more, tracking, wait, zset, zset_pop,
 };
+#[cfg(feature = "lua")]
+use super::script;
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
@@ -26,6 +28,7 @@ static CHAPTERS: &[&[Command]] = &[
     json::ROWS,
     hll::ROWS,
     keys::ROWS,
+    #[cfg(feature = "lua")]
     script::ROWS,
     multi::ROWS,
     object::MEMORY_ROWS,

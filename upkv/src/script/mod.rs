@@ -17,6 +17,7 @@ pub(crate) mod catalog;
 mod convert;
 pub(crate) mod dump;
 pub(crate) mod flags;
+mod frames;
 mod handle;
 mod lib;
 mod limits;

@@ -84,18 +84,47 @@ local base = {
   type = type,
 }
 
-local function caught(ok, ...)
-  if ok then
-    return ok, ...
+-- What a protected call of Lua 5.1 pushes before its results is not accounted for, so they come as one value.
+local function pack(...)
+  return { count = select("#", ...), ... }
+end
+
+local function packed(f, ...)
+  return pack(f(...))
+end
+
+-- The frame above is the prelude's; an error that blames it has no position.
+local function plain(reason)
+  if type(reason) == "userdata" then
+    return tostring(reason)
+  elseif type(reason) == "string" and sub(reason, 1, 8) == "prelude:" then
+    local _, last = find(reason, "^prelude:%d+: ")
+    return sub(reason, (last or 0) + 1)
   end
-  local reason = (...)
+  return reason
+end
+
+local function unpacked(results)
+  if results.count > UNPACK_MAX then
+    error("too many results to unpack", 0)
+  end
+  return true, raw_unpack(results, 1, results.count)
+end
+
+function base.pcall(...)
+  if select("#", ...) == 0 then
+    bad(1, "pcall", "value", "no value")
+  end
+  local ok, reason = raw_pcall(packed, ...)
+  if ok then
+    return unpacked(reason)
+  end
   if host.stopped(reason) then
     error("stopped", 0)
   end
-  if type(reason) == "userdata" then
-    reason = tostring(reason)
-  elseif type(reason) == "table" then
-    local text = reason.err
+  reason = plain(reason)
+  if type(reason) == "table" then
+    local text = rawget(reason, "err")
     if type(text) == "string" or type(text) == "number" then
       reason = text
     end
@@ -103,24 +132,23 @@ local function caught(ok, ...)
   return false, reason
 end
 
-function base.pcall(...)
-  return caught(raw_pcall(...))
-end
-
-local function shielded(ok, ...)
-  if not ok and host.stopped((...)) then
-    error("stopped", 0)
-  end
-  return ok, ...
-end
-
 function base.xpcall(f, handler)
-  return shielded(raw_xpcall(f, function(reason)
+  local ok, reason = raw_xpcall(function()
+    return pack(f())
+  end, function(reason)
     if host.stopped(reason) then
       return reason
     end
-    return handler(reason)
-  end))
+    -- One value, whatever the handler returns.
+    return (handler(plain(reason)))
+  end)
+  if ok then
+    return unpacked(reason)
+  end
+  if host.stopped(reason) then
+    error("stopped", 0)
+  end
+  return false, plain(reason)
 end
 
 function base.rawset(...)
@@ -294,6 +322,17 @@ function tables.sort(t, before)
   merged(t, count, before or function(a, b)
     return a < b
   end)
+end
+
+-- Where a value is missing the original complains at once; here the range is refused before it is walked.
+local raw_concat = tables.concat
+
+function tables.concat(t, separator, i, j)
+  local from, to = tonumber(i or 1), tonumber(j)
+  if type(t) == "table" and from and to and from <= to and (from < -INT_MAX or to > INT_MAX) then
+    error("invalid value (nil) at index " .. ("%.0f"):format(from) .. " in table for 'concat'", 2)
+  end
+  return raw_concat(t, separator, i, j)
 end
 
 local maths = {}

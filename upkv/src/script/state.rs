@@ -11,6 +11,7 @@ use mlua::{
     ChunkMode, Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState,
 };
 
+use super::frames::keep_frames;
 use super::lib;
 use super::meter::{Meter, PERIOD, Stop};
 use super::sha1;
@@ -109,7 +110,11 @@ fn compile(lua: &Lua, code: &[u8], name: &str) -> Result<Function, String> {
         .load(code)
         .set_name(name)
         .set_mode(ChunkMode::Text)
-        .into_function();
+        .into_function()
+        .and_then(|chunk| match keep_frames(&chunk.dump(false)) {
+            Some(code) => lua.load(code).set_mode(ChunkMode::Binary).into_function(),
+            None => Ok(chunk),
+        });
     lua.gc_restart();
     compiled.map_err(|error| match error {
         mlua::Error::SyntaxError { message, .. } => message,
