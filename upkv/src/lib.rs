@@ -66,12 +66,12 @@ mod ops;
 mod options;
 #[cfg(feature = "engine")]
 mod persist;
-#[cfg(feature = "lua")]
-mod script;
 #[cfg(feature = "engine")]
 mod rdb;
 #[cfg(feature = "engine")]
 mod resp;
+#[cfg(feature = "lua")]
+mod script;
 #[cfg(feature = "engine")]
 mod server;
 #[cfg(feature = "engine")]
@@ -102,11 +102,11 @@ pub use crate::{
     view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
 };
 
-#[cfg(feature = "lua")]
-pub use crate::script::{Script, ScriptLimits};
 #[cfg(all(feature = "engine", feature = "test-util"))]
 #[doc(hidden)]
 pub use crate::rdb::{transcode, transcode_body};
+#[cfg(feature = "lua")]
+pub use crate::script::{Script, ScriptLimits};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

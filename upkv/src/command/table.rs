@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 use super::args::Args;
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
+#[cfg(feature = "lua")]
+use super::script;
 use super::{
     bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
     server, sort, string, string_more, tracking, wait, zset, zset_pop,
 };
-#[cfg(feature = "lua")]
-use super::script;
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.

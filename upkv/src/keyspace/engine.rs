@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::libraries::Shared;
 use super::entry::Slot;
 use super::evict::Evictor;
+use super::libraries::Shared;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
 use super::work::event::{Class, Told};

@@ -1,16 +1,15 @@
 //! Keeps the frame of a caller whose last act is to call a function of a library.
 //!
 //! Functions of the sandbox are written in Lua, so `return redis.call(...)` would be a tail call that drops the frame of
-//! the script, and with it the line that errors are reported with. Compiled code that tail-calls a field of a table is
-//! changed to call it. Calls of locals stay tail calls: recursion through them needs no stack.
+//! the script, and with it the line that errors are reported with. Compiled code that tail-calls a global or a field
+//! of a table is changed to call it. Calls of locals stay tail calls: recursion through them needs no stack.
 //!
 //! Invariant: only what Lua 5.1 itself has dumped is changed, and only from one call to the other, which has the same
 //! operands and the same `return` behind it. What does not read as such a dump is left as it is.
 
-const HEADER: [u8; 12] = [
-    0x1b, b'L', b'u', b'a', 0x51, 0, 1, 4, 8, 4, 8, 0,
-];
+const HEADER: [u8; 12] = [0x1b, b'L', b'u', b'a', 0x51, 0, 1, 4, 8, 4, 8, 0];
 const MOVE: u32 = 0;
+const GETGLOBAL: u32 = 5;
 const GETTABLE: u32 = 6;
 const METHOD: u32 = 11;
 const CALL: u32 = 28;
@@ -18,7 +17,7 @@ const TAILCALL: u32 = 29;
 const SETLIST: u32 = 34;
 const CLOSURE: u32 = 36;
 /// Operations that leave their result in the register they name first, except for arithmetic.
-const LOADS: [u32; 8] = [MOVE, 1, 4, 5, GETTABLE, METHOD, CALL, CLOSURE];
+const LOADS: [u32; 8] = [MOVE, 1, 4, GETGLOBAL, GETTABLE, METHOD, CALL, CLOSURE];
 
 /// The dump with such calls changed; nothing if there are none.
 pub(super) fn keep_frames(dump: &[u8]) -> Option<Vec<u8>> {
@@ -107,9 +106,11 @@ impl Reader<'_> {
         while at < self.at {
             let code = u32::from_le_bytes(*self.dump.get(at..)?.first_chunk()?);
             let (operation, register) = (code & 0x3f, (code >> 6 & 0xff) as usize);
-            if operation == TAILCALL && matches!(loaded[register], GETTABLE | METHOD) {
+            if operation == TAILCALL && matches!(loaded[register], GETGLOBAL | GETTABLE | METHOD) {
                 let call = code & !0x3f | CALL;
-                self.dump.get_mut(at..at + 4)?.copy_from_slice(&call.to_le_bytes());
+                self.dump
+                    .get_mut(at..at + 4)?
+                    .copy_from_slice(&call.to_le_bytes());
                 self.changed = true;
             } else if operation == SETLIST && code >> 14 & 0x1ff == 0 {
                 // The next word is a number.

@@ -9,6 +9,7 @@ local error, getmetatable, setmetatable, next, rawget = error, getmetatable, set
 local select, setfenv, tostring, type, floor = select, setfenv, tostring, type, math.floor
 local raw_pairs, raw_pcall, raw_rawset, raw_unpack, raw_xpcall = pairs, pcall, rawset, unpack, xpcall
 local byte, sub, find, concat, raw_sort = string.byte, string.sub, string.find, table.concat, table.sort
+local raw_gsub = string.gsub
 
 local READONLY = "Attempt to modify a readonly table"
 local UNPACK_MAX = 7900
@@ -327,12 +328,21 @@ end
 -- Where a value is missing the original complains at once; here the range is refused before it is walked.
 local raw_concat = tables.concat
 
-function tables.concat(t, separator, i, j)
+function tables.concat(...)
+  local t, _, i, j = ...
   local from, to = tonumber(i or 1), tonumber(j)
   if type(t) == "table" and from and to and from <= to and (from < -INT_MAX or to > INT_MAX) then
     error("invalid value (nil) at index " .. ("%.0f"):format(from) .. " in table for 'concat'", 2)
   end
-  return raw_concat(t, separator, i, j)
+  -- Called through here, it would blame the prelude.
+  local ok, result = raw_pcall(raw_concat, ...)
+  if ok then
+    return result
+  end
+  if host.stopped(result) then
+    error("stopped", 0)
+  end
+  error((raw_gsub(result, "'%?'", "'concat'", 1)), 2)
 end
 
 local maths = {}
@@ -440,13 +450,13 @@ function redis.set_repl(...)
   end
   local flags = tonumber((...))
   if not flags or flags < 0 or flags > 3 then
-    fail("Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+    fail("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
   end
 end
 
 function redis.acl_check_cmd(...)
   if select("#", ...) == 0 then
-    fail("Please specify at least one argument for this redis.acl_check_cmd() call")
+    fail("Please specify at least one argument for this redis lib call")
   end
   if select("#", ...) > ARGS_MAX or not host.is_command(...) then
     fail("Invalid command passed to redis.acl_check_cmd()")
@@ -519,12 +529,12 @@ function loader.register_function(...)
       fail("calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).")
     end
     name, callback, flags, description = named_arguments(name)
-  elseif type(name) ~= "string" then
+  elseif type(name) ~= "string" and type(name) ~= "number" then
     fail("first argument to redis.register_function must be a string")
   elseif type(callback) ~= "function" then
     fail("second argument to redis.register_function must be a function")
   else
-    flags, description = nil, nil
+    name, flags, description = tostring(name), nil, nil
   end
   local message = host.register(name, flags, description)
   if message then

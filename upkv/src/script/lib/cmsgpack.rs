@@ -23,7 +23,8 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
     let packing = Arc::clone(meter);
     define(lua, &t, "pack", move |lua, given| {
         if given.args.is_empty() {
-            return Err(given.refused(0, "MessagePack pack needs input."));
+            // Arguments count from 0 in this one text of Redis.
+            return Err("bad argument #0 to 'pack' (MessagePack pack needs input.)".into());
         }
         let mut out = Packer {
             out: Vec::new(),

@@ -77,7 +77,7 @@ impl<'f> Format<'f> {
                 b'!' => {
                     let align = self.count(NATIVE_ALIGN)?;
                     if align == 0 || !align.is_power_of_two() {
-                        return Err("alignment is not a power of 2".into());
+                        return Err(format!("alignment {align} is not a power of 2").into());
                     }
                     self.align = align;
                     continue;
@@ -141,7 +141,7 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         let mut total = 0_usize;
         while let Some(item) = format.next(total)? {
             if item.kind == b's' {
-                return Err(given.refused(0, "variable-size format in call to size"));
+                return Err(given.refused(0, "option 's' has no fixed size"));
             }
             if item.kind == b'c' && item.size == 0 {
                 return Err(given.refused(0, "variable-length format"));
@@ -185,7 +185,9 @@ fn pack(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<mlua::String> {
                     text.len()
                 };
                 let text = text.get(..len);
-                out.extend_from_slice(text.ok_or_else(|| given.refused(at, "string too short"))?);
+                out.extend_from_slice(
+                    text.ok_or_else(|| given.refused(at + 1, "string too short"))?,
+                );
                 if item.kind == b's' {
                     out.push(0);
                 }

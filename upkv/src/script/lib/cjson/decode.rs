@@ -97,7 +97,11 @@ impl Decoder<'_> {
 
     fn check(&self, depth: usize) -> Outcome<()> {
         if depth > self.depth_max {
-            return Err(format!("Found too many nested data structures ({depth})").into());
+            let at = self.at;
+            return Err(format!(
+                "Found too many nested data structures ({depth}) at character {at}"
+            )
+            .into());
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Encoder<'_> {
                 let depth = depth + 1;
                 let most = usize::try_from(self.settings.encode_depth).unwrap_or(usize::MAX);
                 if depth > most.min(DEPTH_MAX) {
-                    return Err(format!("Cannot serialise, excessive depth ({depth})").into());
+                    return Err(format!("Cannot serialise, excessive nesting ({depth})").into());
                 }
                 match self.list_len(table, value)? {
                     Some(len) if len > 0 => self.list(table, len, depth)?,
