@@ -12,6 +12,13 @@ use crate::value::packed::{self, Walk};
 
 /// A library as it was loaded.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "lua"),
+    allow(
+        dead_code,
+        reason = "builds without scripts keep libraries as they are"
+    )
+)]
 pub(crate) struct Library {
     pub(crate) name: Box<[u8]>,
     /// With the line that names the engine and the library.

@@ -8,6 +8,13 @@ use super::Work;
 use crate::error::Result;
 use crate::keyspace::libraries::{Change, Libraries};
 
+#[cfg_attr(
+    not(feature = "lua"),
+    allow(
+        dead_code,
+        reason = "builds without scripts keep libraries as they are"
+    )
+)]
 impl Work<'_> {
     /// The libraries, with what this work changed.
     pub(crate) fn libraries(&self) -> Arc<Libraries> {

@@ -50,6 +50,13 @@ pub struct Work<'a> {
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
     /// Libraries of functions as they are after this work.
+    #[cfg_attr(
+        not(feature = "lua"),
+        allow(
+            dead_code,
+            reason = "builds without scripts keep libraries as they are"
+        )
+    )]
     libraries: Option<Arc<Libraries>>,
     library_changes: Vec<Change>,
     /// Why the work must not be committed, if it must not.
