@@ -719,9 +719,12 @@ impl Db {
     pub(crate) fn caller(&self) -> Caller {
         Caller {
             db: self.index,
-            level: self.level,
+            level: self
+                .level
+                .or_else(|| self.engine.server.config.durability()),
             client: 0,
             touches: true,
+            restricted: false,
         }
     }
 

@@ -43,6 +43,8 @@ pub use storage::{
 };
 
 #[cfg(feature = "engine")]
+mod acl;
+#[cfg(feature = "engine")]
 mod builder;
 #[cfg(feature = "engine")]
 mod cold;
@@ -87,6 +89,7 @@ mod view;
 
 #[cfg(feature = "engine")]
 pub use crate::{
+    acl::{Acl, AclStore, READ_ONLY_RULES},
     builder::Builder,
     command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},

@@ -1,6 +1,6 @@
 //! Counters of a database.
 
-/// What a database holds and has done since it was opened.
+/// What a database holds and has done since it was opened, or since `CONFIG RESETSTAT`.
 ///
 /// # Examples
 ///

@@ -24,8 +24,13 @@ fn replay(text: &str, mut ask: impl FnMut(&[Vec<u8>], bool) -> Resp) -> String {
         if !matches!(mark, "" | "~" | "!") {
             continue;
         }
+        let is_command = |next: &str| {
+            ["> ", "~> ", "!> "]
+                .iter()
+                .any(|mark| next.starts_with(mark))
+        };
         let is_reply =
-            |next: &&str| !next.is_empty() && !next.contains("> ") && !next.starts_with('#');
+            |next: &&str| !next.is_empty() && !is_command(next) && !next.starts_with('#');
         lines.next_if(is_reply);
         let reply = ask(&split(command), mark == "!");
         let reply = if mark == "~" { reply.sorted() } else { reply };

@@ -531,3 +531,41 @@ fn a_server_is_a_loop_around_sockets() {
     assert_eq!(db.stats().clients, 0);
     assert_eq!(db.publish("news", "x").expect("published"), 0);
 }
+
+#[test]
+fn parameters_limit_what_a_client_may_send_and_leave() {
+    let (db, _) = database();
+    let connect = || Connection::new(db.session());
+    let mut admin = db.session();
+    let set = |admin: &mut Session, name: &str, value: &str| {
+        admin
+            .command(["CONFIG", "SET", name, value])
+            .expect("a value")
+    };
+    let mib = 1 << 20;
+    let big = |len: usize| {
+        let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${len}\r\n");
+        [head.as_bytes(), &vec![b'x'; len], b"\r\n"].concat()
+    };
+    assert!(connect().feed(&big(mib + 1)));
+    set(&mut admin, "proto-max-bulk-len", "1mb");
+    assert!(connect().feed(&big(mib)));
+    let mut refused = connect();
+    let output = refused.output();
+    assert!(!refused.feed(&big(mib + 1)));
+    assert_eq!(
+        output.take(),
+        b"-ERR Protocol error: invalid bulk length\r\n"
+    );
+    set(&mut admin, "proto-max-bulk-len", "512mb");
+
+    assert!(connect().feed(&big(2 * mib)[..mib + 100]));
+    set(&mut admin, "client-query-buffer-limit", "1mb");
+    assert!(!connect().feed(&big(2 * mib)[..mib + 100]));
+
+    set(&mut admin, "client-output-buffer-limit", "normal 1000 0 0");
+    assert!(!connect().feed(b"GET k\r\n"));
+    let mut small = connect();
+    assert!(small.feed(b"PING\r\n"));
+    assert_eq!(small.output().take(), b"+PONG\r\n");
+}

@@ -7,6 +7,7 @@ use super::row::{CONTAINER, Command, NO_KEYS, rows, session};
 use super::session::{Replies, Session};
 use crate::error::{Error, Result};
 use crate::number;
+use crate::server::Server;
 use crate::server::clients::{Client, TrackingFacts};
 use crate::storage::Timestamp;
 
@@ -121,25 +122,25 @@ fn setinfo(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     Ok(Reply::OK)
 }
 
-impl Session {
-    fn line_about(&self, client: &Client, now: Timestamp) -> String {
-        let tracker = self.db.engine.server.tracking.of(client.id());
-        let tracking = tracker.map_or_else(
-            || TrackingFacts {
-                redirect: -1,
-                ..TrackingFacts::default()
-            },
-            |tracker| TrackingFacts {
-                on: true,
-                prefixes: tracker.prefixes.is_some(),
-                broken: tracker.broken,
-                redirect: super::tracking::redirect_of(&tracker),
-            },
-        );
-        client.line(now, tracking)
-    }
+/// The line that `CLIENT LIST` shows about a client.
+pub(super) fn line_about(server: &Server, client: &Client, now: Timestamp) -> String {
+    let tracking = server.tracking.of(client.id()).map_or_else(
+        || TrackingFacts {
+            redirect: -1,
+            ..TrackingFacts::default()
+        },
+        |tracker| TrackingFacts {
+            on: true,
+            prefixes: tracker.prefixes.is_some(),
+            broken: tracker.broken,
+            redirect: super::tracking::redirect_of(&tracker),
+        },
+    );
+    client.line(now, tracking)
+}
 
-    fn now(&self) -> Timestamp {
+impl Session {
+    pub(super) fn now(&self) -> Timestamp {
         self.db.engine.mount.now()
     }
 }
@@ -149,7 +150,7 @@ impl Session {
     reason = "every row of the table has this signature"
 )]
 fn info(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
-    let line = session.line_about(&session.client, session.now());
+    let line = line_about(&session.db.engine.server, &session.client, session.now());
     Ok(Reply::Verbatim(line))
 }
 
@@ -188,7 +189,9 @@ fn list(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         _ => return Err(Error::syntax()),
     };
     let now = session.now();
-    let lines = chosen.iter().map(|client| session.line_about(client, now));
+    let lines = chosen
+        .iter()
+        .map(|client| line_about(&session.db.engine.server, client, now));
     Ok(Reply::Verbatim(lines.collect()))
 }
 
@@ -267,10 +270,20 @@ fn kill(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         },
         pairs => Filter::parse(pairs)?,
     };
+    let acl = &session.db.engine.server.acl;
+    let is_unknown =
+        |name: &&[u8]| str::from_utf8(name).map_or(true, |name| acl.find(name).is_none());
+    if let Some(name) = filter.user.filter(is_unknown) {
+        let name = String::from_utf8_lossy(name);
+        return Err(Error::refused_with(format!("ERR No such user '{name}'")));
+    }
     let (me, now) = (session.id(), session.now());
     let mut count = 0;
     for client in session.db.engine.server.clients.all() {
-        if !filter.takes(&client, now) || (filter.skip_me && client.id() == me) {
+        if client.is_closing()
+            || !filter.takes(&client, now)
+            || (filter.skip_me && client.id() == me)
+        {
             continue;
         }
         count += 1;

@@ -1,5 +1,7 @@
 //! Chapter: the connection itself. HELLO, AUTH, SELECT, RESET, QUIT, MONITOR.
 
+use std::sync::Arc;
+
 use super::args::{self, Args};
 use super::reply::Reply;
 use super::row::{Command, NO_KEYS, rows, session};
@@ -7,6 +9,7 @@ use super::session::{Names, Replies, Session, TrackingMode};
 use crate::error::{Error, Result};
 use crate::number;
 use crate::server;
+use crate::server::acl::{Account, DEFAULT_USER};
 
 pub(super) static ROWS: &[Command] = rows! { "connection";
     "auth" -2 FAST | NOAUTH | NOSCRIPT | LOADING | STALE, NO_KEYS, session(auth), "1.0.0", "O(users)",
@@ -23,30 +26,40 @@ pub(super) static ROWS: &[Command] = rows! { "connection";
         "Changes the database";
 };
 
-/// The user that a connection is before it logs in, where that needs no password.
-const DEFAULT_USER: &str = "default";
+/// A login that fails.
+#[cold]
+pub(crate) fn wrong_password() -> Error {
+    Error::refused("WRONGPASS invalid username-password pair or user is disabled.")
+}
 
 impl Session {
     /// A client that has not logged in yet.
     pub(super) fn enter_as_default(&mut self) {
-        self.set_user(Some(DEFAULT_USER));
+        self.account = self.db.engine.server.acl.open_default();
+        self.client.facts().user = DEFAULT_USER.into();
     }
 
-    fn set_user(&mut self, user: Option<&str>) {
-        self.user = user.map(Into::into);
-        self.client.facts().user = user.unwrap_or_default().into();
-    }
-
-    /// Logs in.
-    fn login(&mut self, user: &[u8], _password: &[u8]) -> Result<()> {
-        // The only user there is needs no password and takes any.
-        if user != DEFAULT_USER.as_bytes() {
-            return Err(Error::refused(
-                "WRONGPASS invalid username-password pair or user is disabled.",
-            ));
+    /// Acts as a user from now on.
+    pub(crate) fn enter(&mut self, account: Arc<Account>) -> Result<()> {
+        let acl = &self.db.engine.server.acl;
+        let before = std::mem::replace(&mut self.client.facts().user, (*account.name).into());
+        // Whoever deletes a user closes the clients that bear its name after it is gone.
+        let known = acl.find(&account.name);
+        if !known.is_some_and(|known| Arc::ptr_eq(&known, &account)) {
+            self.client.facts().user = before;
+            return Err(wrong_password());
         }
-        self.set_user(Some(DEFAULT_USER));
+        self.account = Some(account);
         Ok(())
+    }
+
+    /// Logs in; `word` is what was said to do so.
+    pub(crate) fn login(&mut self, word: &[u8], user: &[u8], password: &[u8]) -> Result<()> {
+        if let Some(account) = self.db.engine.server.acl.log_in(user, password) {
+            return self.enter(account);
+        }
+        self.note_refusal("auth", word, &String::from_utf8_lossy(user));
+        Err(wrong_password())
     }
 
     pub(super) fn set_name(&mut self, name: &[u8]) -> Result<()> {
@@ -72,11 +85,15 @@ pub(super) fn plain_name(name: &[u8], what: &str) -> Result<String> {
 
 fn auth(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     match args {
-        [_, _] => Err(Error::refused(
+        [_, _] if session.db.engine.server.acl.default_needs_no_password() => Err(Error::refused(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
              configuration is correct?",
         )),
-        [_, user, password] => session.login(user, password).map(|()| Reply::OK),
+        [word, password] => {
+            session.login(word, DEFAULT_USER.as_bytes(), password)?;
+            Ok(Reply::OK)
+        }
+        [word, user, password] => session.login(word, user, password).map(|()| Reply::OK),
         _ => Err(Error::syntax()),
     }
 }
@@ -115,9 +132,9 @@ fn hello(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         };
     }
     if let Some((user, password)) = login {
-        session.login(user, password)?;
+        session.login(args[0], user, password)?;
     }
-    if session.user.is_none() {
+    if session.account.is_none() {
         return Err(Error::refused(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \

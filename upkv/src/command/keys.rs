@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Sets a deadline in seconds";
     "expiretime" 2 READ | FAST, ONE, data(expiretime), "7.0.0", "O(1)",
         "Tells the deadline in seconds";
-    "keys" 2 READ | ALL, NO_KEYS, data(keys), "1.0.0", "O(n), all shards locked",
+    "keys" 2 READ | ALL | DANGEROUS, NO_KEYS, data(keys), "1.0.0", "O(n), all shards locked",
         "Lists the keys that match a pattern";
     "move" 3 WRITE | FAST, ONE, data(move_key), "1.0.0", "O(n) in the value, which is logged once more",
         "Moves a key to another database";

@@ -2,9 +2,11 @@
 //!
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
+mod acl;
 mod args;
 mod bits;
 mod client;
+mod config;
 mod connection;
 mod dump;
 mod field_ttl;
@@ -41,8 +43,10 @@ pub use session::Session;
 pub use table::{CommandInfo, commands};
 pub use waiting::{CommandFuture, ReplyFuture};
 
+pub(crate) use connection::wrong_password;
 pub(crate) use row::{Command, GROW};
 pub(crate) use session::{Replies, Step};
+pub(crate) use table::sorted_rows;
 pub(crate) use waiting::execute;
 
 use crate::error::{Error, Result};
@@ -84,9 +88,15 @@ fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Re
     engine.finish(ran, caller.level)
 }
 
-/// Runs one command inside a larger work.
+/// Runs one command inside a larger work, if whoever that runs for has the right to it.
 pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
     let command = Command::find(args)?;
+    acl::check_inside(work, command, args)?;
+    run_in(work, command, args)
+}
+
+/// As [`execute_in`] for a command that was checked.
+fn run_in(work: &mut Work<'_>, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
     work.engine.check_room_inside(command)?;
     work.reads = command.has(row::READ);

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::args::{self, Args};
-use super::execute_in;
 use super::reply::Reply;
 use super::row::{ALL, Command, EACH, EVERY, Handler, NO_KEYS, WRITE, rows, session};
+use super::run_in;
 use super::session::Session;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::Keys;
@@ -141,6 +141,14 @@ impl Session {
         self.queue.take()
     }
 
+    /// Refuses a queued command that the user has no right to any longer.
+    fn check_queued(&self, command: &Command, line: &Args<'_>) -> Result<()> {
+        match &self.account {
+            Some(account) if !account.is_unrestricted() => self.check_rights(command, line),
+            _ => Ok(()),
+        }
+    }
+
     fn run_queue(&mut self, commands: &[Vec<Box<[u8]>>]) -> Result<Reply> {
         let lines: Vec<Vec<&[u8]>> = commands
             .iter()
@@ -160,7 +168,7 @@ impl Session {
         let declared = declared.unwrap_or(Keys::Many(&keys));
         let (engine, caller) = (Arc::clone(&self.db.engine), self.caller());
         let watched = std::mem::take(&mut self.watched);
-        // What commands of the session answered, and the database after them: they run once.
+        // What commands of the session answered, and refusals, with the database after them: they happen once.
         let mut done: Vec<Option<(Reply, u8)>> = vec![None; lines.len()];
         self.in_exec = true;
         let ran = engine.run_as(caller, declared, |work| {
@@ -170,10 +178,15 @@ impl Session {
             let mut replies = Vec::with_capacity(lines.len());
             for (line, done) in lines.iter().zip(&mut done) {
                 let command = Command::find(line)?;
+                if done.is_none()
+                    && let Err(error) = self.check_queued(command, line)
+                {
+                    *done = Some((Reply::from(&error), self.db.index));
+                }
                 // The keys are locked, so no change can slip in between this and the read.
                 self.remember(&self.tracked_keys(command, line));
                 let outcome = match (command.handler, done) {
-                    (Handler::Session(_), Some((reply, db))) => {
+                    (_, Some((reply, db))) => {
                         work.select(*db);
                         Ok(reply.clone())
                     }
@@ -184,7 +197,7 @@ impl Session {
                         Ok(reply)
                     }
                     _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
-                    (Handler::Data(_) | Handler::Container, _) => execute_in(work, line),
+                    (Handler::Data(_) | Handler::Container, _) => run_in(work, command, line),
                 };
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),
@@ -277,5 +290,6 @@ fn exec(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
     };
     session.forget_watched();
     session.tracking.caching = false;
+    session.keep_to_memory()?;
     outcome
 }

@@ -21,7 +21,7 @@ pub(super) static ROWS: &[Command] = rows! { "server";
         "Removes all keys";
     "flushdb" -1 WRITE | ALL | DANGEROUS, NO_KEYS, data(flushdb), "1.0.0", "O(n)",
         "Removes all keys";
-    "swapdb" 3 WRITE | EVERY | DANGEROUS, NO_KEYS, data(swapdb), "4.0.0", "O(1)",
+    "swapdb" 3 WRITE | FAST | EVERY | DANGEROUS, NO_KEYS, data(swapdb), "4.0.0", "O(1)",
         "Swaps two databases";
     "ping" -1 READ | FAST, NO_KEYS, data(ping), "1.0.0", "O(1)",
         "Answers PONG";

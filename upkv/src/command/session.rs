@@ -14,6 +14,7 @@ use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::Caller;
+use crate::server::acl::Account;
 use crate::server::blocked::Started;
 use crate::server::channels::Of;
 use crate::server::clients::Client;
@@ -44,8 +45,8 @@ pub struct Session {
     pub(crate) client: Arc<Client>,
     /// 2 or 3, as `HELLO` set it.
     pub(crate) proto: u8,
-    /// Name of the user; `None` before authentication.
-    pub(crate) user: Option<Box<str>>,
+    /// The user; `None` before a login that is needed.
+    pub(crate) account: Option<Arc<Account>>,
     pub(super) queue: Option<Queue>,
     pub(super) watched: Vec<Watch>,
     pub(super) names: Names,
@@ -56,6 +57,8 @@ pub struct Session {
     pub(super) touches: bool,
     /// Commands that run are part of a transaction.
     pub(super) in_exec: bool,
+    /// The limit of memory was changed, and what exceeds it was not evicted yet.
+    pub(super) over_memory: bool,
 }
 
 /// Names the session is subscribed to.
@@ -109,7 +112,7 @@ impl Session {
             db,
             client,
             proto: 2,
-            user: None,
+            account: None,
             queue: None,
             watched: Vec::new(),
             names: Names::default(),
@@ -117,6 +120,7 @@ impl Session {
             tracking: TrackingMode::default(),
             touches: true,
             in_exec: false,
+            over_memory: false,
         };
         session.enter_as_default();
         session
@@ -201,6 +205,10 @@ impl Session {
         CommandFuture::new(self, args.map(|arg| arg.as_ref().into()).collect())
     }
 
+    pub(super) fn is_queueing(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// The next message or notice that came without being asked for, if there is one.
     pub fn next_push(&mut self) -> Option<Reply> {
         loop {
@@ -281,7 +289,7 @@ impl Session {
             facts.last = self.db.engine.mount.now();
             facts.command = command.name;
         }
-        if let Err(error) = self.may_run(command) {
+        if let Err(error) = self.may_run(command, args) {
             return Err(self.refuse(args, error));
         }
         if !command.has(CONTROL) && self.queue.is_some() {
@@ -296,9 +304,19 @@ impl Session {
         outcome
     }
 
-    fn may_run(&self, command: &Command) -> Result<()> {
-        if self.user.is_none() && !command.has(NOAUTH) {
-            return Err(Error::refused("NOAUTH Authentication required."));
+    fn may_run(&mut self, command: &Command, args: &Args<'_>) -> Result<()> {
+        match &self.account {
+            Some(account) if account.is_unrestricted() => {}
+            Some(_) => self.check_rights(command, args)?,
+            None if command.has(NOAUTH) => {}
+            None => {
+                // It may need no password any longer.
+                self.enter_as_default();
+                if self.account.is_none() {
+                    return Err(Error::refused("NOAUTH Authentication required."));
+                }
+                self.check_rights(command, args)?;
+            }
         }
         let free = matches!(command.name, "ping" | "quit" | "reset");
         let subscribes = command.has(PUBSUB) && command.name.ends_with("subscribe");
@@ -354,12 +372,21 @@ impl Session {
         })
     }
 
+    fn is_restricted(&self) -> bool {
+        let account = self.account.as_ref();
+        account.is_some_and(|account| !account.is_unrestricted())
+    }
+
     pub(super) fn caller(&self) -> Caller {
         Caller {
             db: self.db.index,
-            level: self.db.level,
+            level: self
+                .db
+                .level
+                .or_else(|| self.db.engine.server.config.durability()),
             client: self.client.id(),
             touches: self.touches,
+            restricted: self.is_restricted(),
         }
     }
 

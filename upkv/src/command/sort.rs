@@ -1,5 +1,6 @@
 //! Chapter: SORT.
 
+use super::acl;
 use super::args::{self, Args, Options};
 use super::reply::Reply;
 use super::row::{Command, ONE, data, rows};
@@ -14,9 +15,9 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
         "Sorts the elements of a collection";
 };
 
-fn parse<'a>(rest: &'a Args<'a>) -> Result<Sort<'a>> {
+fn parse<'a>(work: &Work<'_>, args: &'a Args<'a>) -> Result<Sort<'a>> {
     let mut how = Sort::default();
-    let mut options = Options::new(rest);
+    let mut options = Options::new(&args[2..]);
     while let Some(option) = options.next() {
         match &option[..] {
             "ASC" => how.descending = false,
@@ -26,8 +27,17 @@ fn parse<'a>(rest: &'a Args<'a>) -> Result<Sort<'a>> {
                 let (skip, take) = (options.value()?, options.value()?);
                 how.limit = Some((args::int(skip)?, args::int(take)?));
             }
-            "BY" => how.by(options.value()?),
-            "GET" => how.get.push(options.value()?),
+            "BY" => {
+                let pattern = options.value()?;
+                if pattern.contains(&b'*') {
+                    acl::check_reads_all(work, args, "BY")?;
+                }
+                how.by(pattern);
+            }
+            "GET" => {
+                how.get.push(options.value()?);
+                acl::check_reads_all(work, args, "GET")?;
+            }
             _ => return Err(Error::syntax()),
         }
     }
@@ -35,7 +45,7 @@ fn parse<'a>(rest: &'a Args<'a>) -> Result<Sort<'a>> {
 }
 
 fn sort_any(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let how = parse(&args[2..])?;
+    let how = parse(work, args)?;
     let found = sort::sort(work, args[1], &how)?;
     Ok(Reply::Array(
         found.into_iter().map(Reply::bulk_or_null).collect(),

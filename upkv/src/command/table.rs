@@ -11,15 +11,17 @@ use super::row::{At, Command, FAST, Handler, WRITE};
 #[cfg(feature = "lua")]
 use super::script;
 use super::{
-    bits, client, connection, dump, field_ttl, geo, hash, hll, json, keys, multi, object, pubsub,
-    server, sort, string, string_more, tracking, wait, zset, zset_pop,
+    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, multi,
+    object, pubsub, server, sort, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
+    acl::ROWS,
     dump::ROWS,
     client::ROWS,
+    config::ROWS,
     connection::ROWS,
     bits::ROWS,
     field_ttl::ROWS,
@@ -57,12 +59,17 @@ const ECHO_BYTES_MAX: usize = 128;
 
 /// All rows, sorted by name.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Command> {
+    sorted_rows().iter().copied()
+}
+
+/// As [`rows`]; a position in it stands for a command.
+pub(crate) fn sorted_rows() -> &'static [&'static Command] {
     static SORTED: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
         let mut rows: Vec<_> = TABLE.values().copied().collect();
         rows.sort_unstable_by_key(|row| row.name);
         rows
     });
-    SORTED.iter().copied()
+    &SORTED
 }
 
 /// The row of a name in any case; `container|subcommand` names a subcommand.

@@ -90,6 +90,8 @@ pub(crate) struct Caller {
     pub(crate) client: u64,
     /// Whether what it reads counts as used.
     pub(crate) touches: bool,
+    /// Whether its user has to be asked for before another command runs on its behalf.
+    pub(crate) restricted: bool,
 }
 
 /// A work that went through, before anybody waits for its commit.
@@ -219,6 +221,7 @@ impl Engine {
             level,
             client: 0,
             touches: true,
+            restricted: false,
         };
         let ran = self.run_as(caller, keys, body)?;
         self.finish(ran, level)
@@ -238,6 +241,7 @@ impl Engine {
             let mut work = Work::new(self, caller.db, std::mem::take(&mut loaded), impatient);
             work.client = caller.client;
             work.touches = caller.touches;
+            work.restricted = caller.restricted;
             let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
             let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
@@ -410,6 +414,12 @@ impl Engine {
         stats.tracking_clients = server.tracking.clients() as u64;
         stats.tracked_keys = server.tracking.keys() as u64;
         stats
+    }
+
+    /// Counts from zero what is not counted in shards.
+    pub(crate) fn reset_counters(&self) {
+        self.cold_reads.store(0, Ordering::Relaxed);
+        self.server.clients.reset_accepted();
     }
 
     /// Recomputes what is counted incrementally and says what disagrees.

@@ -4,7 +4,7 @@
 //! next, and the best of all goes. A victim is removed by a commit of its own. Demotion ([`crate::cold`])
 //! is another thing: it loses nothing.
 //!
-//! Lock order: the pool's lock is held for a moment only, with no shard locked while it is taken.
+//! Lock order: the pool's lock is held for a moment only, and no shard is locked meanwhile.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
 
@@ -107,10 +107,20 @@ fn score(policy: Eviction, slot: &Slot, now: u64) -> u64 {
 }
 
 impl Engine {
-    /// Changes limit and policy while the database is in use, and evicts down to the new limit.
+    /// Changes the limit while the database is in use, and evicts down to it.
     pub(crate) fn set_max_memory(&self, bytes: Option<u64>) -> Result<()> {
+        self.adopt_max_memory(bytes);
+        self.keep_to_max_memory()
+    }
+
+    /// Changes the limit; [`Self::keep_to_max_memory`] is to follow.
+    pub(crate) fn adopt_max_memory(&self, bytes: Option<u64>) {
         self.evictor.max.store(signed(bytes), Ordering::Relaxed);
         self.set_report_step();
+    }
+
+    /// Evicts down to the limit. No lock may be held.
+    pub(crate) fn keep_to_max_memory(&self) -> Result<()> {
         for (_, shard) in self.shards() {
             self.report_exactly(&mut shard.lock());
         }
@@ -118,9 +128,14 @@ impl Engine {
     }
 
     pub(crate) fn set_policy(&self, policy: Eviction) -> Result<()> {
+        self.adopt_policy(policy);
+        self.evict_all()
+    }
+
+    /// Changes the policy; [`Self::keep_to_max_memory`] is to follow.
+    pub(crate) fn adopt_policy(&self, policy: Eviction) {
         self.evictor.policy.store(policy as u8, Ordering::Relaxed);
         self.evictor.pool.lock().clear();
-        self.evict_all()
     }
 
     pub(crate) fn set_eviction_samples(&self, count: usize) {

@@ -9,16 +9,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::request::{Parser, Request};
+use super::request::{Limits, Parser, Request};
 use crate::command::{Replies, Reply, Session, Step};
 use crate::error::Result;
 use crate::server::clients::Client;
 use crate::server::pause::PauseWait;
 use crate::server::waiter::Parked;
 use crate::storage::sync::{Mutex, MutexGuard};
-
-/// Bytes of replies that may wait to be taken before the connection is closed.
-const OUTPUT_BYTES_MAX: usize = 256 << 20;
 
 /// A client on the other end of a stream of bytes, in RESP2 or RESP3.
 ///
@@ -85,7 +82,7 @@ impl Connection {
     pub fn new(session: Session) -> Self {
         let buffer = Buffer {
             bytes: Vec::new(),
-            limit_bytes: OUTPUT_BYTES_MAX,
+            limit_bytes: session.db.engine.server.config.replies_bytes_max(),
             proto: session.protocol(),
             subscribed: false,
             closed: false,
@@ -104,7 +101,7 @@ impl Connection {
     }
 
     /// Sets how many bytes of replies may wait to be taken before the connection is closed; 0 is no limit.
-    /// Default: 256 MiB.
+    /// Default: what `client-output-buffer-limit` says about normal clients, at first 256 MiB.
     #[must_use]
     pub fn output_limit_bytes(self, bytes: usize) -> Self {
         self.output.buffer.lock().limit_bytes = bytes;
@@ -180,8 +177,14 @@ impl Connection {
         if let Some(request) = self.delayed.take() {
             return Some(request);
         }
-        let authenticated = self.session.user.is_some();
-        match self.parser.next(authenticated) {
+        let authenticated = self.session.account.is_some();
+        let config = &self.session.db.engine.server.config;
+        let limits = Limits {
+            authenticated,
+            bulk_bytes_max: config.proto_max_bulk_len(),
+            query_bytes_max: config.client_query_buffer_limit(),
+        };
+        match self.parser.next(limits) {
             // A browser that was lured into sending a form here must not get to the lines in its body.
             Ok(Some(request)) if is_http(&request) => {
                 self.session.client.close_after_reply();

@@ -12,12 +12,10 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 const ARGS_MAX: i64 = 1 << 20;
 /// The same before authentication.
 const ARGS_MAX_UNKNOWN: i64 = 10;
-/// Bytes of an argument, as Redis' `proto-max-bulk-len`.
+/// Bytes of an argument, whatever `proto-max-bulk-len` says.
 const BULK_BYTES_MAX: i64 = 512 << 20;
 /// The same before authentication.
 const BULK_BYTES_MAX_UNKNOWN: i64 = 16 << 10;
-/// Bytes of a request, with what has arrived after it, as Redis' `client-query-buffer-limit`.
-const QUERY_BYTES_MAX: usize = 1 << 30;
 
 /// One request: the name of a command and its arguments.
 pub(super) type Request = Vec<Vec<u8>>;
@@ -37,6 +35,17 @@ pub(super) struct Parser {
     broken: bool,
 }
 
+/// How much a client may send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Whether the client has logged in.
+    pub(super) authenticated: bool,
+    /// Bytes of an argument.
+    pub(super) bulk_bytes_max: i64,
+    /// Bytes of a request, with what has arrived after it.
+    pub(super) query_bytes_max: usize,
+}
+
 type Parsed<T> = Result<Option<T>, String>;
 
 impl Parser {
@@ -53,11 +62,11 @@ impl Parser {
     }
 
     /// The next whole request; the text of the error if the stream cannot be understood any further.
-    pub(super) fn next(&mut self, authenticated: bool) -> Parsed<Request> {
+    pub(super) fn next(&mut self, limits: Limits) -> Parsed<Request> {
         if self.broken {
             return Ok(None);
         }
-        let outcome = self.parse(authenticated);
+        let outcome = self.parse(limits);
         if outcome.is_err() {
             *self = Self {
                 broken: true,
@@ -66,7 +75,7 @@ impl Parser {
         } else if outcome == Ok(None) {
             self.buffer.drain(..self.at);
             self.at = 0;
-            if self.pending_bytes() > QUERY_BYTES_MAX {
+            if self.pending_bytes() > limits.query_bytes_max {
                 self.broken = true;
                 return Err("too big request".into());
             }
@@ -74,13 +83,13 @@ impl Parser {
         outcome
     }
 
-    fn parse(&mut self, authenticated: bool) -> Parsed<Request> {
+    fn parse(&mut self, limits: Limits) -> Parsed<Request> {
         loop {
             if self.missing == 0 {
                 match self.buffer.get(self.at) {
                     None => return Ok(None),
                     Some(b'*') => {
-                        if !self.head(authenticated)? {
+                        if !self.head(limits)? {
                             return Ok(None);
                         }
                     }
@@ -92,7 +101,7 @@ impl Parser {
                 }
                 continue;
             }
-            if !self.argument(authenticated)? {
+            if !self.argument(limits)? {
                 return Ok(None);
             }
             if self.missing == 0 {
@@ -133,13 +142,13 @@ impl Parser {
     }
 
     /// Reads how many arguments a request has; `false` if that is not all there.
-    fn head(&mut self, authenticated: bool) -> Result<bool, String> {
+    fn head(&mut self, limits: Limits) -> Result<bool, String> {
         let Some((digits, len)) = self.line("mbulk")? else {
             return Ok(false);
         };
         let count = number::parse_i64(digits).filter(|count| *count <= ARGS_MAX);
         let count = count.ok_or("invalid multibulk length")?;
-        if !authenticated && count > ARGS_MAX_UNKNOWN {
+        if !limits.authenticated && count > ARGS_MAX_UNKNOWN {
             return Err("unauthenticated multibulk length".into());
         }
         self.at += len;
@@ -149,10 +158,10 @@ impl Parser {
     }
 
     /// Reads one argument; `false` if it is not all there.
-    fn argument(&mut self, authenticated: bool) -> Result<bool, String> {
+    fn argument(&mut self, limits: Limits) -> Result<bool, String> {
         let len = match self.bulk {
             Some(len) => len,
-            None => match self.bulk_head(authenticated)? {
+            None => match self.bulk_head(limits)? {
                 None => return Ok(false),
                 Some(len) => len,
             },
@@ -170,7 +179,7 @@ impl Parser {
         Ok(true)
     }
 
-    fn bulk_head(&mut self, authenticated: bool) -> Parsed<usize> {
+    fn bulk_head(&mut self, limits: Limits) -> Parsed<usize> {
         let Some(first) = self.buffer.get(self.at) else {
             return Ok(None);
         };
@@ -181,9 +190,10 @@ impl Parser {
         if first != b'$' {
             return Err(format!("expected '$', got '{}'", char::from(first)));
         }
-        let len = number::parse_i64(digits).filter(|len| (0..=BULK_BYTES_MAX).contains(len));
+        let longest = limits.bulk_bytes_max.min(BULK_BYTES_MAX);
+        let len = number::parse_i64(digits).filter(|len| (0..=longest).contains(len));
         let len = len.ok_or("invalid bulk length")?;
-        if !authenticated && len > BULK_BYTES_MAX_UNKNOWN {
+        if !limits.authenticated && len > BULK_BYTES_MAX_UNKNOWN {
             return Err("unauthenticated bulk length".into());
         }
         self.at += line;
@@ -195,13 +205,21 @@ impl Parser {
 mod tests {
     use super::*;
 
+    fn limits(authenticated: bool) -> Limits {
+        Limits {
+            authenticated,
+            bulk_bytes_max: i64::MAX,
+            query_bytes_max: 1 << 30,
+        }
+    }
+
     fn all(bytes: &[u8], piece: usize, authenticated: bool) -> (Vec<Request>, Option<String>) {
         let mut parser = Parser::default();
         let mut found = Vec::new();
         for piece in bytes.chunks(piece) {
             parser.push(piece);
             loop {
-                match parser.next(authenticated) {
+                match parser.next(limits(authenticated)) {
                     Ok(Some(request)) => found.push(request),
                     Ok(None) => break,
                     Err(why) => return (found, Some(why)),
@@ -271,9 +289,9 @@ mod tests {
         assert!(error.is_some());
         let mut parser = Parser::default();
         parser.push(b"*1\r\nx\r\n");
-        assert!(parser.next(true).is_err());
+        assert!(parser.next(limits(true)).is_err());
         parser.push(b"PING\r\n");
-        assert_eq!(parser.next(true), Ok(None));
+        assert_eq!(parser.next(limits(true)), Ok(None));
         assert_eq!(parser.pending_bytes(), 0);
     }
 
@@ -281,7 +299,7 @@ mod tests {
     fn announced_lengths_take_no_memory() {
         let mut parser = Parser::default();
         parser.push(b"*1048576\r\n$536870912\r\nabc");
-        assert_eq!(parser.next(true), Ok(None));
+        assert_eq!(parser.next(limits(true)), Ok(None));
         assert!(parser.buffer.capacity() < 1 << 10);
         assert!(parser.args.capacity() < 1 << 10);
     }

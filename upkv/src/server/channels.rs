@@ -81,6 +81,22 @@ impl Channels {
         self.names.store(registry.len(), Ordering::Release);
     }
 
+    /// The names that a client is subscribed to, and whether they are patterns.
+    ///
+    /// # Complexity
+    ///
+    /// O(names of all clients).
+    pub(crate) fn names_of(&self, client: u64) -> Vec<(Box<[u8]>, bool)> {
+        let registry = self.registry.read();
+        let mut found = Vec::new();
+        for of in [Of::Channel, Of::Pattern, Of::Shard] {
+            let names = registry.names(of).iter();
+            let names = names.filter(|(_, subscribers)| subscribers.contains_key(&client));
+            found.extend(names.map(|(name, _)| (name.clone(), matches!(of, Of::Pattern))));
+        }
+        found
+    }
+
     /// Delivers a message to the subscribers of its channel, then to those of patterns; the number of deliveries.
     pub(crate) fn publish(&self, message: &Message, wakes: &mut Wakes) -> usize {
         // Acquire pairs with the Release above: who subscribed before this call is seen.

@@ -170,6 +170,11 @@ impl Clients {
         self.listed.read().len()
     }
 
+    /// Counts new clients from zero.
+    pub(crate) fn reset_accepted(&self) {
+        self.accepted.store(0, Ordering::Relaxed);
+    }
+
     /// Number of clients since the database was opened.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)

@@ -38,6 +38,25 @@ fn all() -> u32 {
     letters.fold(0, |all, bit| all | bit) & !outside
 }
 
+fn flags(letters: &[u8]) -> Option<u32> {
+    letters.iter().try_fold(0, |flags, letter| {
+        let known = LETTERS
+            .iter()
+            .find(|(known, _)| *known == char::from(*letter));
+        let bit = match known {
+            Some((_, bit)) => *bit,
+            None if *letter == b'A' => all(),
+            None => return None,
+        };
+        Some(flags | bit)
+    })
+}
+
+/// Whether all letters of a setting are known.
+pub(crate) fn is_setting(letters: &[u8]) -> bool {
+    flags(letters).is_some()
+}
+
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
@@ -54,19 +73,11 @@ impl Events {
 
     /// Sets which events are published; `false`, and nothing changes, if the text has an unknown letter.
     pub(crate) fn set(&self, letters: &[u8]) -> bool {
-        let mut flags = 0;
-        for letter in letters {
-            let known = LETTERS
-                .iter()
-                .find(|(known, _)| *known == char::from(*letter));
-            flags |= match known {
-                Some((_, bit)) => *bit,
-                None if *letter == b'A' => all(),
-                None => return false,
-            };
+        let flags = flags(letters);
+        if let Some(flags) = flags {
+            self.flags.store(flags, Ordering::Relaxed);
         }
-        self.flags.store(flags, Ordering::Relaxed);
-        true
+        flags.is_some()
     }
 
     /// The setting, in the form Redis answers.

@@ -3,9 +3,11 @@
 //! Lock order: shards, then one of these registries, then an inbox. No registry is locked while another one is, and
 //! nothing here takes a shard's lock except [`blocked`], which holds nothing else then.
 
+pub(crate) mod acl;
 pub(crate) mod blocked;
 pub(crate) mod channels;
 pub(crate) mod clients;
+pub(crate) mod config;
 pub(crate) mod events;
 pub(crate) mod inbox;
 pub(crate) mod monitor;
@@ -15,9 +17,11 @@ pub(crate) mod waiter;
 
 use std::sync::Arc;
 
+use self::acl::Acl;
 use self::blocked::Blocked;
 use self::channels::Channels;
 use self::clients::Clients;
+use self::config::Config;
 use self::events::Events;
 use self::inbox::{Inbox, Message, Wakes};
 use self::monitor::Monitor;
@@ -37,9 +41,11 @@ const INBOX_BYTES_MAX: usize = 32 << 20;
 /// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct Server {
+    pub(crate) acl: Acl,
     pub(crate) blocked: Blocked,
     pub(crate) channels: Channels,
     pub(crate) clients: Clients,
+    pub(crate) config: Config,
     pub(crate) events: Events,
     pub(crate) monitor: Monitor,
     pub(crate) pause: Pause,
@@ -53,9 +59,11 @@ pub(crate) struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
+            acl: Acl::default(),
             blocked: Blocked::default(),
             channels: Channels::default(),
             clients: Clients::default(),
+            config: Config::default(),
             events: Events::default(),
             monitor: Monitor::default(),
             pause: Pause::default(),

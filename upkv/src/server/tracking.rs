@@ -86,6 +86,11 @@ impl Tracking {
         self.table.lock().keys.len()
     }
 
+    /// After how many keys one is dropped for each that comes; 0 is no limit.
+    pub(crate) fn keys_max(&self) -> usize {
+        self.keys_max.load(Ordering::Relaxed)
+    }
+
     /// Sets after how many keys one is dropped for each that comes; 0 is no limit.
     pub(crate) fn set_keys_max(&self, count: usize) {
         self.keys_max.store(count, Ordering::Relaxed);

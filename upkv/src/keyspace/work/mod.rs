@@ -36,6 +36,10 @@ use crate::value::zset::Zset;
 use crate::value::{Collection, Kind, Object, Undo};
 
 /// See the module documentation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about who runs this and how"
+)]
 pub struct Work<'a> {
     pub(crate) engine: &'a Engine,
     /// The time of everything in this work, in ms since the Unix epoch.
@@ -67,6 +71,8 @@ pub struct Work<'a> {
     pub(crate) client: u64,
     /// Whether what is read counts as used.
     pub(crate) touches: bool,
+    /// Whether the rights of the client are limited.
+    pub(crate) restricted: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -168,6 +174,7 @@ impl<'a> Work<'a> {
             waiting: Waiting::default(),
             client: 0,
             touches: true,
+            restricted: false,
             pending: None,
             loaded,
             impatient,
