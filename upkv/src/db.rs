@@ -19,7 +19,7 @@ use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token}
 use crate::transaction::{self, Transaction};
 use crate::value::Kind;
 use crate::value::owned::Value;
-use crate::view::{Hash, Json, Keys as KeyIter, Zset};
+use crate::view::{Hash, Json, Keys as KeyIter, List, Set as SetView, Stream, Zset};
 
 /// The store's number for engines of this kind.
 const KIND: u8 = 1;
@@ -593,6 +593,21 @@ impl Db {
     /// The JSON document at `key`; does no work yet.
     pub fn json(&self, key: impl AsRef<[u8]>) -> Json<'_, Self> {
         Json::new(self, key.as_ref())
+    }
+
+    /// The list at `key`; does no work yet.
+    pub fn list(&self, key: impl AsRef<[u8]>) -> List<'_, Self> {
+        List::new(self, key.as_ref())
+    }
+
+    /// The set at `key`; does no work yet.
+    pub fn members(&self, key: impl AsRef<[u8]>) -> SetView<'_, Self> {
+        SetView::new(self, key.as_ref())
+    }
+
+    /// The stream at `key`; does no work yet.
+    pub fn stream(&self, key: impl AsRef<[u8]>) -> Stream<'_, Self> {
+        Stream::new(self, key.as_ref())
     }
 
     /// The sorted set at `key`; does no work yet.

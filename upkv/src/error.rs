@@ -114,6 +114,7 @@ impl Error {
             }
             _ => self.to_string(),
         };
-        text.replace(['\r', '\n'], " ")
+        text.trim_end_matches(['\r', '\n'])
+            .replace(['\r', '\n'], " ")
     }
 }

@@ -94,6 +94,7 @@ pub use crate::{
     command::{CommandFuture, CommandInfo, Reply, ReplyFuture, Session, commands},
     db::{Db, Ttl},
     error::{Error, Result},
+    ops::stream::StreamEntry,
     options::{DbOptions, Eviction, SetOptions},
     rdb::{ExportReport, ImportReport, RdbError},
     resp::{Connection, FeedFuture, NextOutput, Output},
@@ -101,8 +102,11 @@ pub use crate::{
     stats::Stats,
     subscription::{NextMessage, Subscription},
     transaction::Transaction,
-    value::{Kind, owned::Value},
-    view::{Fields, Hash, Json, Keys, Members, Scored, Sort, Target, Zset},
+    value::{Kind, owned::Value, stream::StreamId},
+    view::{
+        Elements, Entries, Fields, Hash, Json, Keys, List, Members, Scored, Set, SetMembers, Sort,
+        Stream, StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
+    },
 };
 
 #[cfg(all(feature = "engine", feature = "test-util"))]

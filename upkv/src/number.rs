@@ -45,6 +45,19 @@ pub(crate) fn parse_cursor(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// Reads a bound of a range: as [`parse_f64`], but nothing counts as 0, and what is out of range as the nearest number.
+pub(crate) fn parse_bound(text: &[u8]) -> Option<f64> {
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    if text.len() > FLOAT_TEXT_BYTES_MAX {
+        return None;
+    }
+    let text = std::str::from_utf8(text.trim_ascii_start()).ok()?;
+    let value: f64 = text.parse().ok()?;
+    (!value.is_nan()).then_some(value)
+}
+
 /// Reads a double: decimal or exponent form or an infinity; no spaces, no NaN, nothing out of range.
 pub(crate) fn parse_f64(text: &[u8]) -> Option<f64> {
     if text.is_empty() || text.len() > FLOAT_TEXT_BYTES_MAX {

@@ -17,7 +17,7 @@ use crate::ops::keys::ExpireIf;
 use crate::options::{SetOptions, millis};
 use crate::storage::{self, Enlist, Hold, Store};
 use crate::value::owned::Value;
-use crate::view::{Hash, Json, Target, Zset};
+use crate::view::{Hash, Json, List, Set, Stream, Target, Zset};
 
 /// Starts over at most this often before cold values are read under the locks.
 const RESTARTS_MAX: usize = 8;
@@ -214,6 +214,21 @@ impl Transaction<'_> {
     /// See [`Db::json`].
     pub fn json(&self, key: impl AsRef<[u8]>) -> Json<'_, Self> {
         Json::new(self, key.as_ref())
+    }
+
+    /// See [`Db::list`].
+    pub fn list(&self, key: impl AsRef<[u8]>) -> List<'_, Self> {
+        List::new(self, key.as_ref())
+    }
+
+    /// See [`Db::members`].
+    pub fn members(&self, key: impl AsRef<[u8]>) -> Set<'_, Self> {
+        Set::new(self, key.as_ref())
+    }
+
+    /// See [`Db::stream`].
+    pub fn stream(&self, key: impl AsRef<[u8]>) -> Stream<'_, Self> {
+        Stream::new(self, key.as_ref())
     }
 
     /// See [`Db::zset`].

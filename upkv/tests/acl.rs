@@ -500,6 +500,10 @@ fn rights_change_with_the_next_command_and_end_with_the_user() {
 
 /// Which users may run which recorded commands, compared with a server if there is one.
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one table of users and one comparison"
+)]
 fn rights_to_recorded_commands_are_those_of_redis() {
     let Some(mut redis) = Redis::start("acl") else {
         return;

@@ -23,6 +23,11 @@ pub(crate) fn is(text: &[u8], keyword: &str) -> bool {
 /// The number of a database.
 pub(crate) fn database(text: &[u8]) -> Result<u8> {
     let index = int(text)?;
+    if i32::try_from(index).is_err() {
+        return Err(Error::refused(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     let index = u8::try_from(index).ok().filter(|db| *db < DATABASES);
     index.ok_or_else(no_such_database)
 }
@@ -75,6 +80,16 @@ impl<'a> Options<'a> {
         let (first, rest) = self.rest.split_first().ok_or_else(Error::syntax)?;
         self.rest = rest;
         Ok(first)
+    }
+
+    /// The arguments of the option just read, all of which must be there before one is looked at.
+    pub(crate) fn values(&mut self, count: usize) -> Result<&'a Args<'a>> {
+        let (values, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or_else(Error::syntax)?;
+        self.rest = rest;
+        Ok(values)
     }
 }
 
@@ -183,6 +198,7 @@ pub(crate) struct ScanOptions<'a> {
 pub(crate) enum ScanOf {
     Keys,
     Hash,
+    Set,
     Zset,
 }
 
@@ -236,9 +252,26 @@ pub(crate) fn random_count(text: &[u8]) -> Result<i64> {
     Ok(count)
 }
 
+/// How often a random pick with repetition, whose count is negative, picks. More than 2^24 would fill the memory.
+pub(crate) fn repetitions(count: i64) -> Result<u64> {
+    const MOST: u64 = 1 << 24;
+    let count = count.unsigned_abs();
+    if count > MOST {
+        return Err(Error::refused("ERR value is out of range"));
+    }
+    Ok(count)
+}
+
 /// A count that must not be negative.
 pub(crate) fn positive(text: &[u8]) -> Result<usize> {
     let refused = || Error::refused("ERR value is out of range, must be positive");
     let count = number::parse_i64(text).ok_or_else(refused)?;
     usize::try_from(count).map_err(|_| refused())
+}
+
+/// An argument as refusals show it: up to a length, or to a zero byte, at which servers end.
+pub(crate) fn echo(arg: &[u8], most: usize) -> String {
+    let arg = &arg[..arg.len().min(most)];
+    let text = arg.split(|byte| *byte == 0).next().unwrap_or(arg);
+    String::from_utf8_lossy(text).into_owned()
 }

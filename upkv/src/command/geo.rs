@@ -361,7 +361,12 @@ fn run(work: &mut Work<'_>, args: &Args<'_>, form: Form) -> Result<Reply> {
         }
         Form::ByMember(_) => {
             wanted.around(work, key, args[2])?;
-            wanted.circle(args[3], args[4])?;
+            // Redis leaves the radius unread where there is no key to search.
+            if wanted.middle.is_some() {
+                wanted.circle(args[3], args[4])?;
+            } else {
+                wanted.area = Some(Area::Circle { radius: 0.0 });
+            }
             &args[5..]
         }
         Form::Search => &args[2..],

@@ -169,9 +169,9 @@ pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> 
     if count < 0 && hash.has_overdue() {
         let all: Vec<_> = hash.iter().collect();
         let at = |random: u64| usize::try_from(random % all.len() as u64).unwrap_or(0);
-        picked.extend((0..count.unsigned_abs()).map(|_| all[at(mount.random())]));
+        picked.extend((0..args::repetitions(count)?).map(|_| all[at(mount.random())]));
     } else if count < 0 {
-        picked.extend((0..count.unsigned_abs()).map_while(|_| hash.pick(mount.random())));
+        picked.extend((0..args::repetitions(count)?).map_while(|_| hash.pick(mount.random())));
     } else {
         picked.extend(hash.iter());
         shuffle_prefix(&mut picked, count.unsigned_abs(), || mount.random());

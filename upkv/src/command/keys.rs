@@ -173,7 +173,7 @@ fn expire_with(
             b"GT" => when.greater = true,
             b"LT" => when.less = true,
             _ => {
-                let option = String::from_utf8_lossy(option);
+                let option = args::echo(option, option.len());
                 return Err(Error::refused_with(format!(
                     "ERR Unsupported option {option}"
                 )));

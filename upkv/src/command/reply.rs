@@ -44,6 +44,8 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// A list of pairs; a flat list in RESP2.
     Pairs(Vec<(Reply, Reply)>),
+    /// Keys with values; a list of pairs in RESP2.
+    Keyed(Vec<(Reply, Reply)>),
     /// Distinct items in no order; a list in RESP2.
     Set(Vec<Reply>),
     /// Something the client did not ask for, such as a message; a list in RESP2.
@@ -102,7 +104,7 @@ impl Reply {
             Self::Int(value) => line(out, b':', &value.to_string()),
             Self::Double(value) => bulk(out, number::format_f64(*value).as_bytes()),
             Self::Bulk(value) => bulk(out, value),
-            Self::Error(text) => line(out, b'-', text),
+            Self::Error(text) => line(out, b'-', text.trim_end_matches(['\r', '\n'])),
             Self::Text(text) => line(out, b'+', text),
             Self::Decimal(text) | Self::Verbatim(text) | Self::BigNumber(text) => {
                 bulk(out, text.as_bytes());
@@ -115,6 +117,14 @@ impl Reply {
                 }
             }
             Self::Sequence(replies) => replies.iter().for_each(|reply| reply.write_resp2(out)),
+            Self::Keyed(pairs) => {
+                line(out, b'*', &pairs.len().to_string());
+                for (key, value) in pairs {
+                    line(out, b'*', "2");
+                    key.write_resp2(out);
+                    value.write_resp2(out);
+                }
+            }
             Self::Map(pairs) | Self::Pairs(pairs) => {
                 line(out, b'*', &(pairs.len() * 2).to_string());
                 for (key, value) in pairs {
@@ -154,7 +164,7 @@ impl Reply {
             Self::Array(items) => items_resp3(out, b'*', items),
             Self::Set(items) => items_resp3(out, b'~', items),
             Self::Push(items) => items_resp3(out, b'>', items),
-            Self::Map(pairs) => {
+            Self::Map(pairs) | Self::Keyed(pairs) => {
                 line(out, b'%', &pairs.len().to_string());
                 for (key, value) in pairs {
                     key.write_resp3(out);

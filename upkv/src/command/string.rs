@@ -6,6 +6,7 @@ use super::row::{Command, EACH, ONE, PAIRS, data, rows};
 use super::string_more::digest_text;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::ops::absolute;
 use crate::ops::string::{self, Set, SetIf};
 use crate::options::{Condition, Deadline};
 use crate::value::Kind;
@@ -133,12 +134,16 @@ pub(super) fn setnx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn setex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let deadline = args::positive_span(args::int(args[2])?, true, true, "setex")?;
-    string::set(work, args[1], args[3], Set { deadline, ..PLAIN }).map(|_| Reply::OK)
+    set_for(work, args, true, "setex")
 }
 
 pub(super) fn psetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let deadline = args::positive_span(args::int(args[2])?, false, true, "psetex")?;
+    set_for(work, args, false, "psetex")
+}
+
+fn set_for(work: &mut Work<'_>, args: &Args<'_>, seconds: bool, command: &str) -> Result<Reply> {
+    let span = args::positive_span(args::int(args[2])?, seconds, true, command)?;
+    let deadline = Deadline::At(absolute(span, work.now, 0, command)?);
     string::set(work, args[1], args[3], Set { deadline, ..PLAIN }).map(|_| Reply::OK)
 }
 

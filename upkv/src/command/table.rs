@@ -5,14 +5,15 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::args::Args;
+use super::args::{self, Args};
 use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, WRITE};
 #[cfg(feature = "lua")]
 use super::script;
 use super::{
-    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, multi,
-    object, pubsub, server, sort, string, string_more, tracking, wait, zset, zset_pop,
+    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, list,
+    multi, object, pubsub, server, set, sort, stream, stream_group, stream_info, string,
+    string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
 
@@ -30,14 +31,19 @@ static CHAPTERS: &[&[Command]] = &[
     json::ROWS,
     hll::ROWS,
     keys::ROWS,
-    #[cfg(feature = "lua")]
-    script::ROWS,
+    list::ROWS,
     multi::ROWS,
     object::MEMORY_ROWS,
     object::ROWS,
     pubsub::ROWS,
+    #[cfg(feature = "lua")]
+    script::ROWS,
     server::ROWS,
+    set::ROWS,
     sort::ROWS,
+    stream::ROWS,
+    stream_group::ROWS,
+    stream_info::ROWS,
     string::ROWS,
     tracking::ROWS,
     wait::ROWS,
@@ -105,18 +111,15 @@ impl Command {
 }
 
 fn unknown_subcommand(container: &Command, sub: &[u8]) -> Error {
-    let sub = String::from_utf8_lossy(&sub[..sub.len().min(ECHO_BYTES_MAX)]);
+    let sub = args::echo(sub, ECHO_BYTES_MAX);
     let name = container.name.to_ascii_uppercase();
     Error::refused_with(format!("ERR unknown subcommand '{sub}'. Try {name} HELP."))
 }
 
 fn unknown(name: &[u8], args: &[&[u8]]) -> Error {
-    let cut = |bytes: &[u8]| {
-        String::from_utf8_lossy(&bytes[..bytes.len().min(ECHO_BYTES_MAX)]).into_owned()
-    };
     let mut text = format!(
         "ERR unknown command '{}', with args beginning with: ",
-        cut(name)
+        args::echo(name, ECHO_BYTES_MAX)
     );
     let start = text.len();
     for arg in args {
@@ -124,8 +127,7 @@ fn unknown(name: &[u8], args: &[&[u8]]) -> Error {
         if room == 0 {
             break;
         }
-        let shown = String::from_utf8_lossy(&arg[..arg.len().min(room)]);
-        text.extend(["'", &shown, "' "]);
+        text.extend(["'", &args::echo(arg, room), "' "]);
     }
     Error::refused_with(text)
 }

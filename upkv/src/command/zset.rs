@@ -33,10 +33,6 @@ pub(super) static ROWS: &[Command] = rows! { "sorted-set";
         "Counts members by name";
     "zmscore" -3 READ | FAST, ONE, data(zmscore), "6.2.0", "O(members)",
         "Reads scores";
-    "zpopmax" -2 WRITE | FAST, ONE, data(zpopmax), "5.0.0", "O(log n) a member",
-        "Takes the highest members";
-    "zpopmin" -2 WRITE | FAST, ONE, data(zpopmin), "5.0.0", "O(log n) a member",
-        "Takes the lowest members";
     "zrandmember" -2 READ, ONE, data(zrandmember), "6.2.0", "O(n) with a positive count, else O(log n) a pick",
         "Picks random members";
     "zrange" -4 READ, ONE, data(zrange), "1.2.0", "O(log n + m)",
@@ -84,7 +80,7 @@ fn members(items: Vec<Scored>) -> Reply {
     )
 }
 
-fn pairs(items: Vec<Scored>) -> Reply {
+pub(super) fn pairs(items: Vec<Scored>) -> Reply {
     let pair = |(member, score)| (Reply::bulk(member), Reply::Double(score));
     Reply::Pairs(items.into_iter().map(pair).collect())
 }
@@ -235,7 +231,7 @@ fn score_bound(text: &[u8]) -> Result<ScoreBound> {
         _ => (false, text),
     };
     let refused = || Error::refused("ERR min or max is not a float");
-    let score = number::parse_f64(number).ok_or_else(refused)?;
+    let score = number::parse_bound(number).ok_or_else(refused)?;
     Ok(ScoreBound { score, exclusive })
 }
 
@@ -284,7 +280,10 @@ fn range_command(
     while let Some(option) = options.next() {
         match &option[..] {
             "WITHSCORES" if may_have_scores => with_scores = true,
-            "LIMIT" => limit = Some((args::int(options.value()?)?, args::int(options.value()?)?)),
+            "LIMIT" => {
+                let values = options.values(2)?;
+                limit = Some((args::int(values[0])?, args::int(values[1])?));
+            }
             "BYSCORE" if form.is_none() => form = Some(Form::Score),
             "BYLEX" if form.is_none() => form = Some(Form::Lex),
             "REV" if reverse.is_none() => reverse = Some(true),
@@ -391,31 +390,6 @@ pub(super) fn zremrangebylex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Rep
 
 // --- picking
 
-pub(super) fn zpopmin(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    pop(work, args, false)
-}
-
-pub(super) fn zpopmax(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    pop(work, args, true)
-}
-
-fn pop(work: &mut Work<'_>, args: &Args<'_>, highest: bool) -> Result<Reply> {
-    let count = match args {
-        [_, _] => None,
-        [_, _, count] => Some(args::positive(count)?),
-        _ => return Err(Error::syntax()),
-    };
-    let taken = zset::pop(work, args[1], count.unwrap_or(1), highest)?;
-    if count.is_some() {
-        return Ok(pairs(taken));
-    }
-    // Without a count the answer is flat in both protocols.
-    let flat = taken
-        .into_iter()
-        .flat_map(|(m, score)| [Reply::bulk(m), Reply::Double(score)]);
-    Ok(Reply::Array(flat.collect()))
-}
-
 pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mount = work.engine.mount.clone();
     let [_, key, options @ ..] = args else {
@@ -444,7 +418,7 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     };
     let mut picked: Vec<Scored> = Vec::new();
     if count < 0 {
-        picked.extend((0..count.unsigned_abs()).map_while(|_| pick(zset)));
+        picked.extend((0..args::repetitions(count)?).map_while(|_| pick(zset)));
     } else {
         let copy = |item: &crate::value::zset::Item| {
             (bytes::Bytes::copy_from_slice(&item.member), item.score)
@@ -498,9 +472,9 @@ fn combine(
         match &option[..] {
             "WEIGHTS" if algebra != Algebra::Diff => {
                 weights.clear();
-                for _ in keys {
+                for weight in options.values(keys.len())? {
                     let refused = || Error::refused("ERR weight value is not a float");
-                    weights.push(number::parse_f64(options.value()?).ok_or_else(refused)?);
+                    weights.push(number::parse_f64(weight).ok_or_else(refused)?);
                 }
             }
             "AGGREGATE" if algebra != Algebra::Diff => {

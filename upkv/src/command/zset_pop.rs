@@ -1,8 +1,8 @@
-//! Chapter: taking from the first of several sorted sets, and counting what they share.
+//! Chapter: taking from the ends of sorted sets, and counting what they share.
 
 use super::args::{self, Args};
 use super::reply::Reply;
-use super::row::{COUNTED, COUNTED_SECOND, Command, data, range, rows};
+use super::row::{COUNTED, COUNTED_SECOND, Command, ONE, data, range, rows};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Wait;
@@ -21,7 +21,36 @@ pub(super) static ROWS: &[Command] = rows! { "sorted-set";
         "Counts the members of all sets";
     "zmpop" -4 WRITE, COUNTED, data(zmpop), "7.0.0", "O(keys + m log n)",
         "Takes members of the first set that has some";
+    "zpopmax" -2 WRITE | FAST, ONE, data(zpopmax), "5.0.0", "O(log n) a member",
+        "Takes the highest members";
+    "zpopmin" -2 WRITE | FAST, ONE, data(zpopmin), "5.0.0", "O(log n) a member",
+        "Takes the lowest members";
 };
+
+fn zpopmin(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    pop_one_or_counted(work, args, false)
+}
+
+fn zpopmax(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    pop_one_or_counted(work, args, true)
+}
+
+fn pop_one_or_counted(work: &mut Work<'_>, args: &Args<'_>, highest: bool) -> Result<Reply> {
+    let count = match args {
+        [_, _] => None,
+        [_, _, count] => Some(args::positive(count)?),
+        _ => return Err(Error::syntax()),
+    };
+    let taken = zset::pop(work, args[1], count.unwrap_or(1), highest)?;
+    if count.is_some() {
+        return Ok(super::zset::pairs(taken));
+    }
+    // Without a count the answer is flat in both protocols.
+    let flat = taken
+        .into_iter()
+        .flat_map(|(m, score)| [Reply::bulk(m), Reply::Double(score)]);
+    Ok(Reply::Array(flat.collect()))
+}
 
 /// Takes up to `count` members of the first set that is not empty.
 fn pop_first<'k>(
@@ -102,8 +131,12 @@ fn several<'a>(rest: &'a Args<'a>) -> Result<Several<'a>> {
     };
     let count = match rest {
         [] => 1,
-        [option, count] if args::is(option, "COUNT") => {
-            at_least_one(count, "ERR count should be greater than 0")?
+        [option, count, rest @ ..] if args::is(option, "COUNT") => {
+            let count = at_least_one(count, "ERR count should be greater than 0")?;
+            if !rest.is_empty() {
+                return Err(Error::syntax());
+            }
+            count
         }
         _ => return Err(Error::syntax()),
     };
@@ -129,8 +162,9 @@ fn zmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let timeout = args::timeout(args[1])?;
+    // What is given last is looked at first, as Redis does.
     let wanted = several(&args[2..])?;
+    let timeout = args::timeout(args[1])?;
     match pop_first(work, wanted.keys, wanted.count, wanted.highest)? {
         Some((key, taken)) => Ok(popped(key, taken)),
         None => wait(work, wanted.keys, timeout),
@@ -139,6 +173,10 @@ fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (keys, rest) = args::counted_keys(&args[1..], "zintercard")?;
+    // Types are checked before the options, as Redis does.
+    for key in keys {
+        work.expect_kind(key, Kind::Zset)?;
+    }
     let mut limit = 0;
     let mut options = args::Options::new(rest);
     while let Some(option) = options.next() {

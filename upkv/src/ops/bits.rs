@@ -82,9 +82,6 @@ impl Part {
             at.max(0)
         };
         let end = self.end.unwrap_or(-1);
-        if self.start < 0 && end < 0 && self.start > end {
-            return 0..0;
-        }
         let (start, end) = (from_end(self.start), from_end(end).min(total - 1));
         if start > end {
             return 0..0;
@@ -100,6 +97,10 @@ impl Part {
 /// O(bytes in the part).
 pub(crate) fn count(work: &mut Work<'_>, key: &[u8], part: Part) -> Result<u64> {
     let value = string::get(work, key)?.unwrap_or_default();
+    // Only counting takes two positions from the end as they are; otherwise both may come to be the first.
+    if part.start < 0 && part.end.is_some_and(|end| end < 0 && part.start > end) {
+        return Ok(0);
+    }
     Ok(count_in(&value, part.bits(value.len())))
 }
 

@@ -31,6 +31,10 @@ fn store(work: &mut Work<'_>, key: &[u8], hll: &Hll) -> Result<()> {
             _ => changes.push(at..at + 1),
         }
     }
+    if changes.is_empty() {
+        // A merge counts as a change, for those who watch the key, even if it brings nothing.
+        changes.push(0..1);
+    }
     // The old bytes must not be shared while they are changed in place.
     drop(old);
     for change in changes {

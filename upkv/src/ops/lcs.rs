@@ -79,3 +79,75 @@ impl Lcs {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(a: &str, b: &str) -> String {
+        let found = Lcs::of(a.as_bytes(), b.as_bytes()).expect("small");
+        String::from_utf8(found.text(a.as_bytes()).to_vec()).expect("text")
+    }
+
+    #[test]
+    fn finds_the_longest() {
+        assert_eq!(text("ohmytext", "mynewtext"), "mytext");
+        assert_eq!(text("abc", "xyz"), "");
+        assert_eq!(text("", "abc"), "");
+        assert_eq!(text("abc", "abc"), "abc");
+    }
+
+    #[test]
+    fn matches_come_last_first_and_joined() {
+        let found = Lcs::of(b"ohmytext", b"mynewtext").expect("small");
+        assert_eq!(found.matches(), [(4..8, 5..9), (2..4, 0..2)]);
+        assert_eq!(found.len(), 6);
+    }
+
+    /// The length by trying every subsequence of `a`.
+    fn longest(a: &[u8], b: &[u8]) -> usize {
+        let is_within = |part: &[u8]| {
+            let mut rest = b.iter();
+            part.iter().all(|byte| rest.any(|other| other == byte))
+        };
+        let chosen = |mask: u32| -> Vec<u8> {
+            let bytes = a.iter().enumerate();
+            let bytes = bytes.filter(|(at, _)| mask >> at & 1 == 1);
+            bytes.map(|(_, byte)| *byte).collect()
+        };
+        let parts = (0..1_u32 << a.len()).map(chosen);
+        let fits = parts.filter(|part| is_within(part));
+        fits.map(|part| part.len()).max().expect("nothing fits too")
+    }
+
+    #[test]
+    fn is_as_long_as_any_common_subsequence() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut bytes = |most: u64| -> Vec<u8> {
+            let mut next = || {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state >> 20
+            };
+            let len = next() % (most + 1);
+            (0..len).map(|_| b"abc"[(next() % 3) as usize]).collect()
+        };
+        for _ in 0..400 {
+            let (a, b) = (bytes(9), bytes(12));
+            let found = Lcs::of(&a, &b).expect("small");
+            assert_eq!(found.len(), longest(&a, &b), "{a:?} {b:?}");
+            for (in_a, in_b) in found.matches() {
+                assert_eq!(a[in_a.clone()], b[in_b.clone()]);
+            }
+            assert_eq!(found.text(&a).len(), found.len());
+        }
+    }
+
+    #[test]
+    fn refuses_a_table_that_is_too_large() {
+        let long = vec![0; 1 << 14];
+        assert!(Lcs::of(&long, &long).is_err());
+        assert!(Lcs::of(&long, b"").is_ok());
+    }
+}

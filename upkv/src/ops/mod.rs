@@ -11,8 +11,13 @@ pub(crate) mod hll;
 pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod lcs;
+pub(crate) mod list;
 pub(crate) mod object;
+pub(crate) mod set;
 pub(crate) mod sort;
+pub(crate) mod stream;
+pub(crate) mod stream_group;
+pub(crate) mod stream_lag;
 pub(crate) mod string;
 pub(crate) mod zset;
 

@@ -26,8 +26,9 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
             Object::Hash(_) => "listpack",
             Object::Zset(zset) if zset.is_small() => "listpack",
             Object::Zset(_) => "skiplist",
+            Object::List(list) if list.is_packed() => "listpack",
             Object::List(_) => "quicklist",
-            Object::Set(_) => "hashtable",
+            Object::Set(set) => set.encoding(),
             Object::Stream(_) => "stream",
             Object::Cold { .. } => unreachable!("the value was just read"),
         }))

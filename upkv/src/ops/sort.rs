@@ -63,19 +63,26 @@ pub(crate) fn sort(work: &mut Work<'_>, key: &[u8], how: &Sort<'_>) -> Result<Ve
 
 /// The elements in the order of the collection.
 fn elements(work: &mut Work<'_>, key: &[u8], reverse: bool) -> Result<Vec<Bytes>> {
-    if !matches!(work.kind(key)?, None | Some(Kind::Zset)) {
+    if !matches!(
+        work.kind(key)?,
+        None | Some(Kind::List | Kind::Set | Kind::Zset)
+    ) {
         return Err(Error::WrongType);
     }
+    let own = |element: std::borrow::Cow<'_, [u8]>| Bytes::from(element.into_owned());
+    let is_zset = work.kind(key)? == Some(Kind::Zset);
     let mut elements: Vec<Bytes> = match work.object(key)? {
         None => Vec::new(),
         Some(Object::Zset(zset)) => zset
             .iter(0..usize::MAX)
             .map(|item| Bytes::copy_from_slice(&item.member))
             .collect(),
+        Some(Object::List(list)) => list.iter(0..usize::MAX).map(own).collect(),
+        Some(Object::Set(set)) => set.iter().map(own).collect(),
         Some(_) => return Err(Error::WrongType),
     };
     // Only a sorted set has an order that can be turned around.
-    if reverse {
+    if reverse && is_zset {
         elements.reverse();
     }
     Ok(elements)

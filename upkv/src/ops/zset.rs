@@ -335,7 +335,12 @@ pub(crate) fn combine(
             .map(|zset| collect(zset, 0..usize::MAX, false));
         for (member, score) in members.unwrap_or_default() {
             let weighted = score * weight;
-            let weighted = if weighted.is_nan() { 0.0 } else { weighted };
+            // The sum makes 0 of -0, which would come before it.
+            let weighted = if weighted.is_nan() {
+                0.0
+            } else {
+                weighted + 0.0
+            };
             match found.get_mut(&member) {
                 Some((score, sets)) => {
                     *score = aggregate.join(*score, weighted);

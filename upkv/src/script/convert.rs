@@ -61,7 +61,7 @@ pub(super) fn to_lua(lua: &Lua, meter: &Meter, proto: u8, reply: &Reply) -> mlua
             }
             named("set", Value::Table(table))
         }
-        Reply::Map(pairs) if modern => {
+        Reply::Map(pairs) | Reply::Keyed(pairs) if modern => {
             let table = lua.create_table()?;
             for (key, value) in pairs {
                 match nested(key)? {
@@ -71,14 +71,8 @@ pub(super) fn to_lua(lua: &Lua, meter: &Meter, proto: u8, reply: &Reply) -> mlua
             }
             named("map", Value::Table(table))
         }
-        Reply::Pairs(pairs) if modern => {
-            let table = lua.create_table_with_capacity(pairs.len(), 0)?;
-            for (at, (key, value)) in pairs.iter().enumerate() {
-                let pair = lua.create_sequence_from([nested(key)?, nested(value)?])?;
-                table.raw_set(at + 1, pair)?;
-            }
-            Ok(Value::Table(table))
-        }
+        Reply::Pairs(pairs) if modern => in_pairs(lua, pairs, nested),
+        Reply::Keyed(pairs) => in_pairs(lua, pairs, nested),
         Reply::Map(pairs) | Reply::Pairs(pairs) => {
             let items = pairs.iter().flat_map(|(key, value)| [key, value]);
             sequence(lua, items.map(nested))
@@ -87,6 +81,18 @@ pub(super) fn to_lua(lua: &Lua, meter: &Meter, proto: u8, reply: &Reply) -> mlua
             sequence(lua, items.iter().map(nested))
         }
     }
+}
+
+fn in_pairs(
+    lua: &Lua,
+    pairs: &[(Reply, Reply)],
+    nested: impl Fn(&Reply) -> mlua::Result<Value>,
+) -> mlua::Result<Value> {
+    let pairs = pairs.iter().map(|(key, value)| {
+        let pair = lua.create_sequence_from([nested(key)?, nested(value)?])?;
+        Ok(Value::Table(pair))
+    });
+    sequence(lua, pairs)
 }
 
 fn sequence(lua: &Lua, items: impl Iterator<Item = mlua::Result<Value>>) -> mlua::Result<Value> {

@@ -151,10 +151,12 @@ impl Cell {
     /// The cell some rows and columns away, around the Earth.
     fn moved(self, rows: i32, columns: i32) -> Self {
         let (row, column) = self.parts();
-        let mask = u32::MAX >> (32 - self.steps);
-        let row = row.wrapping_add_signed(rows) & mask;
-        let column = column.wrapping_add_signed(columns) & mask;
-        Self::of(row, column, self.steps)
+        // A place on the last meridian is one column beyond; only a move brings it back.
+        let moved = |at: u32, by: i32| match by {
+            0 => at,
+            _ => at.wrapping_add_signed(by) & u32::MAX >> (32 - self.steps),
+        };
+        Self::of(moved(row, rows), moved(column, columns), self.steps)
     }
 
     /// The scores in the cell: from the first to before the second.

@@ -46,6 +46,12 @@ impl From<Bytes> for Value {
     }
 }
 
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
 impl From<String> for Value {
     fn from(text: String) -> Self {
         Self(Bytes::from(text.into_bytes()))

@@ -7,13 +7,21 @@ mod field_ttl;
 mod hash;
 mod json;
 mod keys;
+mod list;
+mod set;
 mod sort;
+mod stream;
+mod stream_group;
 mod zset;
 
 pub use hash::{Fields, Hash};
 pub use json::Json;
 pub use keys::Keys;
+pub use list::{Elements, List};
+pub use set::{Set, SetMembers};
 pub use sort::Sort;
+pub use stream::{Entries, Stream, StreamInfo, StreamTrim};
+pub use stream_group::{StreamGroup, StreamGroupInfo, StreamPending};
 pub use zset::{Members, Scored, Zset};
 
 use crate::db::Db;

@@ -2,8 +2,11 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 mod json;
+mod list;
+mod stream;
+mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use upkv::storage::ErrorKind;
 use upkv::storage::testing::{Ack, Failure, Run, Workload};
@@ -20,6 +23,9 @@ pub(crate) enum Content {
     Members(BTreeMap<Vec<u8>, i64>),
     /// Text of an object.
     Document(String),
+    Stream(stream::Stream),
+    List(Vec<Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
 }
 
 /// Deadlines lie here: far enough that nothing becomes due in a test.
@@ -31,6 +37,7 @@ pub(crate) enum Op {
     Set(u8, Vec<u8>, Option<u64>),
     Incr(u8, i64),
     Append(u8, Vec<u8>),
+    Text(u8, text::Op),
     HashSet(u8, Vec<(u8, Vec<u8>)>),
     HashRemove(u8, u8),
     HashSetUntil(u8, u8, Vec<u8>, u64),
@@ -39,6 +46,8 @@ pub(crate) enum Op {
     Remove(u8, u8),
     PopMin(u8),
     Json(u8, json::Op),
+    Stream(u8, stream::Op),
+    List(u8, list::Op),
     Delete(u8),
     Rename(u8, u8),
     Copy(u8, u8),
@@ -95,7 +104,12 @@ impl Op {
                 Self::Set(k, payload(run), (below(run, 4) == 0).then_some(far))
             }
             (9..=12, 0) => Self::Incr(k, i64::from(other) - 4),
-            (_, 0) => Self::Append(k, payload(run)),
+            (13, 0) => Self::Append(k, payload(run)),
+            (_, 0) => Self::Text(k, text::Op::random(run)),
+            // One key each leans towards sets, lists and streams.
+            (_, 1) if k == 9 => Self::List(k, list::Op::random_of_set(run)),
+            (_, 2) if k == 10 => Self::List(k, list::Op::random(run)),
+            (_, 3) if k == 11 => Self::Stream(k, stream::Op::random(run)),
             (10, 1) => Self::HashSetUntil(k, small(run, 12), payload(run), FAR + u64::from(other)),
             (11 | 12, 1) => {
                 let at = (below(run, 3) > 0).then(|| FAR + u64::from(other));
@@ -126,6 +140,7 @@ impl Op {
             }
             Self::Incr(k, n) => vec![text("INCRBY"), key(*k), n.to_string().into_bytes()],
             Self::Append(k, v) => vec![text("APPEND"), key(*k), v.clone()],
+            Self::Text(k, op) => op.args(key(*k)),
             Self::HashSet(k, fields) => {
                 let mut args = vec![text("HSET"), key(*k)];
                 args.extend(fields.iter().flat_map(|(f, v)| [name(*f), v.clone()]));
@@ -157,6 +172,8 @@ impl Op {
             Self::Remove(k, m) => vec![text("ZREM"), key(*k), name(*m)],
             Self::PopMin(k) => vec![text("ZPOPMIN"), key(*k)],
             Self::Json(k, op) => op.args(key(*k)),
+            Self::Stream(k, op) => op.args(key(*k)),
+            Self::List(k, op) => op.args(key(*k)),
             Self::Delete(k) => vec![text("DEL"), key(*k)],
             Self::Rename(a, b) => vec![text("RENAME"), key(*a), key(*b)],
             Self::Copy(a, b) => vec![text("COPY"), key(*a), key(*b), text("REPLACE")],
@@ -194,6 +211,7 @@ impl Op {
                     _ => return false,
                 }
             }
+            Self::Text(k, op) => return op.apply(key(*k), model),
             Self::HashSet(k, fields) => {
                 let hash = || (Content::Fields(BTreeMap::new()), 0);
                 match model.entry(key(*k)).or_insert_with(hash) {
@@ -240,6 +258,8 @@ impl Op {
             }
             Self::Remove(..) | Self::PopMin(_) => return self.remove_member(model),
             Self::Json(k, op) => return op.apply(&key(*k), model),
+            Self::Stream(k, op) => return op.apply(&key(*k), model),
+            Self::List(k, op) => return op.apply(&key(*k), model),
             Self::Delete(k) => {
                 model.remove(&key(*k));
             }
@@ -440,6 +460,15 @@ pub(crate) fn observe(db: &Db) -> Result<Model, Error> {
                     .map(|item| item.map(|item| (item.member.into_vec(), item.score as i64)));
                 Content::Members(members.collect::<Result<_, _>>()?)
             }
+            Some("list") => {
+                let elements = db.list(&key).iter().map(|element| Ok(element?.into_vec()));
+                Content::List(elements.collect::<Result<_, Error>>()?)
+            }
+            Some("set") => {
+                let members = db.members(&key).iter().map(|member| Ok(member?.into_vec()));
+                Content::Set(members.collect::<Result<_, Error>>()?)
+            }
+            Some("stream") => Content::Stream(stream::observe(db, &key)?),
             Some("ReJSON-RL") => Content::Document(db.json(&key).get(".")?.expect("listed")),
             other => panic!("{key:?} is of type {other:?}"),
         };

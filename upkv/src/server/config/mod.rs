@@ -59,26 +59,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Microseconds from which on a command is slow; negative: none is.
-    pub(crate) fn slowlog_log_slower_than(&self) -> i64 {
-        self.slowlog_log_slower_than.load(Ordering::Relaxed)
-    }
-
-    /// Slow commands that are kept.
-    pub(crate) fn slowlog_max_len(&self) -> usize {
-        usize::try_from(self.slowlog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
-    }
-
-    /// Milliseconds from which on an event is noted; 0: none is.
-    pub(crate) fn latency_monitor_threshold(&self) -> u64 {
-        u64::try_from(self.latency_monitor_threshold.load(Ordering::Relaxed)).unwrap_or(0)
-    }
-
-    /// Milliseconds after which others are told that a script runs.
-    pub(crate) fn busy_reply_threshold(&self) -> u64 {
-        u64::try_from(self.busy_reply_threshold.load(Ordering::Relaxed)).unwrap_or(0)
-    }
-
     /// Refusals that are kept.
     pub(crate) fn acllog_max_len(&self) -> usize {
         usize::try_from(self.acllog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
@@ -293,10 +273,10 @@ mod tests {
             "CONFIG SET slowlog-log-slower-than -1 slowlog-max-len 7 latency-monitor-threshold 8 lua-time-limit 9",
         );
         let config = &db.engine.server.config;
-        assert_eq!(config.slowlog_log_slower_than(), -1);
-        assert_eq!(config.slowlog_max_len(), 7);
-        assert_eq!(config.latency_monitor_threshold(), 8);
-        assert_eq!(config.busy_reply_threshold(), 9);
+        assert_eq!(config.slowlog_log_slower_than.load(Ordering::Relaxed), -1);
+        assert_eq!(config.slowlog_max_len.load(Ordering::Relaxed), 7);
+        assert_eq!(config.latency_monitor_threshold.load(Ordering::Relaxed), 8);
+        assert_eq!(config.busy_reply_threshold.load(Ordering::Relaxed), 9);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::{Chunk, Counters, Head, Log, Pending, Segment, Writer};
 
 /// Slices per write call; kernels take at most 1024.
 const SLICES_MAX: usize = 512;
+/// The disk is asked to start on what was written at least this often.
+const WRITEBACK_BYTES: u64 = 4 << 20;
 /// Buffers above this are not kept for reuse.
 const SPARE_BYTES_MAX: usize = 4 << 20;
 
@@ -185,6 +187,11 @@ impl Log {
                 .map(|c| c.as_slice().len() as u64)
                 .sum::<u64>();
             Counters::add(&self.counters.writes, 1);
+        }
+        if offset / WRITEBACK_BYTES > writer.end / WRITEBACK_BYTES {
+            // A full segment is synced before the next one begins; the less is left to do then, the shorter that takes.
+            let from = writer.end / WRITEBACK_BYTES * WRITEBACK_BYTES;
+            segment.file.expect_sync(from, offset - from);
         }
         writer.end = writer.end.max(offset);
         Counters::add(&self.counters.bytes_written, pending.bytes);

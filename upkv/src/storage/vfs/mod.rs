@@ -173,6 +173,10 @@ pub trait VfsFile: Send + Sync + fmt::Debug {
     /// What the disk says. After an error the state of everything written since the last sync is unknown: do not retry.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Says that the bytes written in this range will be synced before long, so that the disk may start on them now. Promises
+    /// nothing and cannot fail.
+    fn expect_sync(&self, _from: u64, _len: u64) {}
+
     /// A view of the first `len` bytes, which must never be written again.
     ///
     /// # Errors

@@ -1,0 +1,554 @@
+//! Groups of consumers: who reads a stream, what was delivered, and what is acknowledged.
+
+use super::check_size;
+use super::stream::{Deleted, References, StreamEntry};
+use super::stream_lag::{entries_up_to, has_gaps_from};
+use crate::error::{Error, Result};
+use crate::keyspace::work::event::Class;
+use crate::keyspace::work::{Edit, Work};
+use crate::value::stream::{Effect, Group, Stream, StreamId};
+
+/// Most pending entries an XAUTOCLAIM looks at for each one it may return.
+const LOOKS_PER_CLAIM: usize = 10;
+
+#[cold]
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Refuses a key or group that does not exist.
+#[cold]
+pub(crate) fn no_key_or_group(key: &[u8], group: &[u8]) -> Error {
+    Error::refused_with(format!(
+        "NOGROUP No such key '{}' or consumer group '{}'",
+        shown(key),
+        shown(group)
+    ))
+}
+
+/// As [`no_key_or_group`], in the words of XREADGROUP.
+#[cold]
+pub(crate) fn nothing_to_read(key: &[u8], group: &[u8]) -> Error {
+    Error::refused_with(format!(
+        "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
+        shown(key),
+        shown(group)
+    ))
+}
+
+/// Refuses a group that a stream does not have.
+#[cold]
+pub(crate) fn no_group(key: &[u8], group: &[u8]) -> Error {
+    Error::refused_with(format!(
+        "NOGROUP No such consumer group '{}' for key name '{}'",
+        shown(group),
+        shown(key)
+    ))
+}
+
+/// Where a group starts to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// After the last entry there is.
+    Last,
+    After(StreamId),
+}
+
+impl Start {
+    fn id(self, stream: Option<&Stream>) -> StreamId {
+        match self {
+            Self::Last => stream.map_or(StreamId::MIN, Stream::last_id),
+            Self::After(id) => id,
+        }
+    }
+}
+
+#[cold]
+fn key_needed() -> Error {
+    Error::refused(
+        "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.",
+    )
+}
+
+/// Creates a group, and with `make_stream` a stream for it.
+pub(crate) fn create(
+    work: &mut Work<'_>,
+    key: &[u8],
+    name: &[u8],
+    start: Start,
+    read: Option<u64>,
+    make_stream: bool,
+) -> Result<()> {
+    check_size(key)?;
+    check_size(name)?;
+    let stream = work.read::<Stream>(key)?;
+    if stream.is_none() && !make_stream {
+        return Err(key_needed());
+    }
+    if stream.is_some_and(|stream| stream.group(name).is_some()) {
+        return Err(Error::refused(
+            "BUSYGROUP Consumer Group name already exists",
+        ));
+    }
+    let last = start.id(stream);
+    let mut edit = work
+        .edit_of::<Stream>(key, true)?
+        .expect("created when missing");
+    let group = name;
+    edit.apply(&Effect::Group { group, last, read });
+    work.notify(Class::STREAM, "xgroup-create", key);
+    Ok(())
+}
+
+/// The stream with a group, for the subcommands of XGROUP that need one.
+fn edit_group<'w>(work: &'w mut Work<'_>, key: &[u8], group: &[u8]) -> Result<Edit<'w, Stream>> {
+    let stream = work.read::<Stream>(key)?.ok_or_else(key_needed)?;
+    if stream.group(group).is_none() {
+        return Err(no_group(key, group));
+    }
+    work.edit_of(key, false)?.ok_or_else(key_needed)
+}
+
+/// Refuses what [`edit_group`] would, before arguments are looked at.
+pub(crate) fn check_group(work: &mut Work<'_>, key: &[u8], group: &[u8]) -> Result<()> {
+    let stream = work.read::<Stream>(key)?.ok_or_else(key_needed)?;
+    stream
+        .group(group)
+        .map(drop)
+        .ok_or_else(|| no_group(key, group))
+}
+
+/// Sets where a group is.
+pub(crate) fn set_id(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    start: Start,
+    read: Option<u64>,
+) -> Result<()> {
+    let mut edit = edit_group(work, key, group)?;
+    let last = start.id(Some(&edit));
+    edit.apply(&Effect::Group { group, last, read });
+    work.notify(Class::STREAM, "xgroup-setid", key);
+    Ok(())
+}
+
+/// Removes a group; whether there was one.
+pub(crate) fn destroy(work: &mut Work<'_>, key: &[u8], group: &[u8]) -> Result<bool> {
+    let stream = work.read::<Stream>(key)?.ok_or_else(key_needed)?;
+    if stream.group(group).is_none() {
+        return Ok(false);
+    }
+    edit_group(work, key, group)?.apply(&Effect::DropGroup { group });
+    work.notify(Class::STREAM, "xgroup-destroy", key);
+    Ok(true)
+}
+
+/// Creates a consumer; whether there was none.
+pub(crate) fn create_consumer(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+) -> Result<bool> {
+    check_size(consumer)?;
+    let now = work.now;
+    let mut edit = edit_group(work, key, group)?;
+    let created = ensure_consumer(&mut edit, group, consumer, now);
+    if created {
+        work.notify(Class::STREAM, "xgroup-createconsumer", key);
+    }
+    Ok(created)
+}
+
+/// Removes a consumer; the number of entries it had pending.
+pub(crate) fn delete_consumer(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+) -> Result<usize> {
+    let mut edit = edit_group(work, key, group)?;
+    let found = edit
+        .group(group)
+        .and_then(|found| found.consumers.get(consumer));
+    let Some(pending) = found.map(|found| found.pending.len()) else {
+        return Ok(0);
+    };
+    edit.apply(&Effect::DropConsumer { group, consumer });
+    work.notify(Class::STREAM, "xgroup-delconsumer", key);
+    Ok(pending)
+}
+
+/// Whether the consumer was created.
+fn ensure_consumer(edit: &mut Edit<'_, Stream>, group: &[u8], consumer: &[u8], now: u64) -> bool {
+    let found = edit
+        .group(group)
+        .and_then(|found| found.consumers.get(consumer));
+    if let Some(found) = found {
+        found.see(now);
+        return false;
+    }
+    edit.apply(&Effect::Consumer {
+        group,
+        consumer,
+        seen: now,
+        active: None,
+    })
+}
+
+/// Notes that a consumer asked for something, without a change where it is known already.
+fn meet(work: &mut Work<'_>, key: &[u8], group: &[u8], consumer: &[u8]) -> Result<()> {
+    check_size(consumer)?;
+    let now = work.now;
+    let known = work
+        .read::<Stream>(key)?
+        .and_then(|stream| stream.group(group)?.consumers.get(consumer));
+    if let Some(known) = known {
+        known.see(now);
+        return Ok(());
+    }
+    let Some(mut edit) = work.edit_of::<Stream>(key, false)? else {
+        return Ok(());
+    };
+    if ensure_consumer(&mut edit, group, consumer, now) {
+        work.notify(Class::STREAM, "xgroup-createconsumer", key);
+    }
+    Ok(())
+}
+
+/// Delivers entries that no consumer of the group has got.
+pub(crate) fn read_new(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+    count: usize,
+    no_ack: bool,
+) -> Result<Vec<StreamEntry>> {
+    let now = work.now;
+    let refused = || nothing_to_read(key, group);
+    let stream = work.read::<Stream>(key)?.ok_or_else(refused)?;
+    let found = stream.group(group).ok_or_else(refused)?;
+    let mut read = found.read;
+    let mut entries = Vec::new();
+    if let Some(start) = found.last.next() {
+        let range = stream.entries().range(start, StreamId::MAX);
+        for entry in range.take(count) {
+            read = match read {
+                Some(read) if !has_gaps_from(stream, entry.id) => Some(read.saturating_add(1)),
+                before if stream.counters().added == 0 => before,
+                _ => entries_up_to(stream, entry.id),
+            };
+            entries.push(StreamEntry::copy(entry));
+        }
+    }
+    meet(work, key, group, consumer)?;
+    let Some(last) = entries.last().map(|entry| entry.id) else {
+        return Ok(entries);
+    };
+    let mut edit = work.edit_of::<Stream>(key, false)?.ok_or_else(refused)?;
+    edit.apply(&Effect::Group { group, last, read });
+    if !no_ack {
+        let ids = entries.iter().map(|entry| (entry.id, 1)).collect();
+        edit.assign(group, consumer, now, ids);
+    }
+    edit.activate(group, consumer, now);
+    Ok(entries)
+}
+
+/// An entry that is pending, and what is left of it: `None` if it was deleted.
+pub(crate) type History = Vec<(StreamId, Option<StreamEntry>)>;
+
+/// Delivers again what the consumer has pending above an id.
+pub(crate) fn read_history(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+    after: StreamId,
+    count: usize,
+) -> Result<History> {
+    let now = work.now;
+    let refused = || nothing_to_read(key, group);
+    let stream = work.read::<Stream>(key)?.ok_or_else(refused)?;
+    let found = stream.group(group).ok_or_else(refused)?;
+    let mut history = Vec::new();
+    let mut again = Vec::new();
+    if let (Some(known), Some(start)) = (found.consumers.get(consumer), after.next()) {
+        for id in known.pending.range(start..).take(count) {
+            let entry = stream.entries().get(*id).map(StreamEntry::copy);
+            if entry.is_some() {
+                let times = found.pending.get(id).map_or(0, |pending| pending.count);
+                again.push((*id, times.saturating_add(1)));
+            }
+            history.push((*id, entry));
+        }
+    }
+    meet(work, key, group, consumer)?;
+    if !again.is_empty() {
+        let mut edit = work.edit_of::<Stream>(key, false)?.ok_or_else(refused)?;
+        edit.assign(group, consumer, now, again);
+    }
+    Ok(history)
+}
+
+impl Edit<'_, Stream> {
+    fn assign(&mut self, group: &[u8], consumer: &[u8], delivered: u64, ids: Vec<(StreamId, u64)>) {
+        if !ids.is_empty() {
+            self.apply(&Effect::Assign {
+                group,
+                consumer,
+                delivered,
+                ids,
+            });
+        }
+    }
+
+    fn activate(&mut self, group: &[u8], consumer: &[u8], now: u64) {
+        self.apply(&Effect::Consumer {
+            group,
+            consumer,
+            seen: now,
+            active: Some(now),
+        });
+    }
+}
+
+/// Acknowledges entries; the number that were pending.
+pub(crate) fn ack(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    ids: &[StreamId],
+) -> Result<usize> {
+    let stream = work.read::<Stream>(key)?;
+    let Some(found) = stream.and_then(|stream| stream.group(group)) else {
+        return Ok(0);
+    };
+    let mut ids: Vec<StreamId> = ids
+        .iter()
+        .copied()
+        .filter(|id| found.pending.contains_key(id))
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let count = ids.len();
+    if count > 0
+        && let Some(mut edit) = work.edit_of::<Stream>(key, false)?
+    {
+        edit.apply(&Effect::Ack { group, ids });
+    }
+    Ok(count)
+}
+
+/// Acknowledges entries and deletes them; what became of each.
+pub(crate) fn ack_and_delete(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    ids: &[StreamId],
+    references: References,
+) -> Result<Vec<Deleted>> {
+    let missing = || vec![Deleted::Missing; ids.len()];
+    let stream = work.read::<Stream>(key)?;
+    if stream.and_then(|stream| stream.group(group)).is_none() {
+        return Ok(missing());
+    }
+    let Some(mut edit) = work.edit_of::<Stream>(key, false)? else {
+        return Ok(missing());
+    };
+    let mut deleted = false;
+    let mut outcome = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = edit.group(group);
+        if !found.is_some_and(|found| found.pending.contains_key(id)) {
+            outcome.push(Deleted::Missing);
+            continue;
+        }
+        edit.apply(&Effect::Ack {
+            group,
+            ids: vec![*id],
+        });
+        outcome.push(match edit.delete(*id, references) {
+            Some(false) => Deleted::Kept,
+            Some(true) => {
+                edit.note_deleted(*id);
+                deleted = true;
+                Deleted::Yes
+            }
+            None => Deleted::Yes,
+        });
+    }
+    if deleted {
+        work.notify(Class::STREAM, "xdel", key);
+    }
+    Ok(outcome)
+}
+
+/// How entries change hands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Claim {
+    /// Only what was not delivered for that long, in ms.
+    pub(crate) min_idle: u64,
+    /// The time of delivery to note, in ms; otherwise now.
+    pub(crate) delivered: Option<u64>,
+    /// The number of deliveries to note; otherwise one more.
+    pub(crate) count: Option<u64>,
+    /// Entries become pending even if they were not.
+    pub(crate) force: bool,
+    /// Only ids are wanted, so that this is no delivery.
+    pub(crate) only_ids: bool,
+    /// The group has read at least up to there.
+    pub(crate) last: StreamId,
+}
+
+/// What claiming came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claimed {
+    pub(crate) entries: Vec<StreamEntry>,
+    /// Entries that were pending but are no longer in the stream; they are pending no more.
+    pub(crate) gone: Vec<StreamId>,
+    /// Where to go on.
+    pub(crate) next: StreamId,
+}
+
+/// What [`Claim`] makes of one id.
+enum Fate {
+    /// It is claimed, for the so manieth delivery.
+    Taken(u64),
+    Gone,
+    Left,
+}
+
+impl Claim {
+    fn fate(&self, stream: &Stream, group: &Group, id: StreamId, now: u64) -> Fate {
+        let pending = group.pending.get(&id);
+        if !stream.entries().contains(id) {
+            return pending.map_or(Fate::Left, |_| Fate::Gone);
+        }
+        let before = match pending {
+            Some(pending) if now.saturating_sub(pending.delivered) < self.min_idle => {
+                return Fate::Left;
+            }
+            Some(pending) => pending.count,
+            None if self.force => 1,
+            None => return Fate::Left,
+        };
+        let more = u64::from(!self.only_ids);
+        Fate::Taken(self.count.unwrap_or(before.saturating_add(more)))
+    }
+
+    /// Carries out what was decided.
+    fn finish(
+        &self,
+        work: &mut Work<'_>,
+        (key, group, consumer): (&[u8], &[u8], &[u8]),
+        taken: Vec<(StreamId, u64)>,
+        gone: Vec<StreamId>,
+    ) -> Result<()> {
+        let now = work.now;
+        let Some(mut edit) = work.edit_of::<Stream>(key, false)? else {
+            return Ok(());
+        };
+        let at = edit.group(group).map(|group| (group.last, group.read));
+        if let Some((last, read)) = at
+            && self.last > last
+        {
+            let last = self.last;
+            edit.apply(&Effect::Group { group, last, read });
+        }
+        if !gone.is_empty() {
+            edit.apply(&Effect::Ack { group, ids: gone });
+        }
+        if !taken.is_empty() {
+            edit.assign(group, consumer, self.delivered.unwrap_or(now), taken);
+            edit.activate(group, consumer, now);
+        }
+        Ok(())
+    }
+}
+
+/// Gives pending entries to a consumer.
+pub(crate) fn claim(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+    ids: &[StreamId],
+    how: Claim,
+) -> Result<Vec<StreamEntry>> {
+    let now = work.now;
+    let refused = || no_key_or_group(key, group);
+    let mut claimed = Vec::new();
+    // One id after the other: one that comes twice was just delivered.
+    meet_in_group(work, key, group, consumer)?;
+    for id in ids {
+        let stream = work.read::<Stream>(key)?.ok_or_else(refused)?;
+        let found = stream.group(group).ok_or_else(refused)?;
+        let (mut taken, mut gone) = (Vec::new(), Vec::new());
+        match how.fate(stream, found, *id, now) {
+            Fate::Taken(count) => {
+                taken.push((*id, count));
+                claimed.extend(stream.entries().get(*id).map(StreamEntry::copy));
+            }
+            Fate::Gone => gone.push(*id),
+            Fate::Left => continue,
+        }
+        how.finish(work, (key, group, consumer), taken, gone)?;
+    }
+    if how.last != StreamId::MIN {
+        how.finish(work, (key, group, consumer), Vec::new(), Vec::new())?;
+    }
+    Ok(claimed)
+}
+
+/// As [`meet`], where the group must exist.
+fn meet_in_group(work: &mut Work<'_>, key: &[u8], group: &[u8], consumer: &[u8]) -> Result<()> {
+    let stream = work.read::<Stream>(key)?;
+    if stream.and_then(|stream| stream.group(group)).is_none() {
+        return Err(no_key_or_group(key, group));
+    }
+    meet(work, key, group, consumer)
+}
+
+/// Gives up to `count` pending entries from an id on to a consumer.
+pub(crate) fn auto_claim(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+    start: StreamId,
+    count: usize,
+    how: Claim,
+) -> Result<Claimed> {
+    let now = work.now;
+    let refused = || no_key_or_group(key, group);
+    meet_in_group(work, key, group, consumer)?;
+    let stream = work.read::<Stream>(key)?.ok_or_else(refused)?;
+    let found = stream.group(group).ok_or_else(refused)?;
+    let mut claimed = Claimed::default();
+    let mut taken = Vec::new();
+    let mut looks = count.saturating_mul(LOOKS_PER_CLAIM);
+    let mut pending = found.pending.range(start..);
+    while looks > 0 && taken.len() + claimed.gone.len() < count {
+        let Some((id, _)) = pending.next() else {
+            break;
+        };
+        looks -= 1;
+        match how.fate(stream, found, *id, now) {
+            Fate::Taken(count) => {
+                taken.push((*id, count));
+                let entry = stream.entries().get(*id);
+                claimed.entries.extend(entry.map(StreamEntry::copy));
+            }
+            Fate::Gone => claimed.gone.push(*id),
+            Fate::Left => {}
+        }
+    }
+    claimed.next = pending.next().map_or(StreamId::MIN, |(id, _)| *id);
+    if !taken.is_empty() || !claimed.gone.is_empty() {
+        how.finish(work, (key, group, consumer), taken, claimed.gone.clone())?;
+    }
+    Ok(claimed)
+}

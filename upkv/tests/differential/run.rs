@@ -1,0 +1,172 @@
+//! One case on both sides, and the fewest of its commands that still differ.
+
+use crate::compare::same;
+use crate::generate::{self, Line, Step};
+use crate::known::{Known, known};
+use crate::server::{Ours, Side, Theirs, Value};
+use crate::walk;
+
+/// How often a failing case may be run again to make it smaller.
+const ATTEMPTS: usize = 600;
+
+/// How a case is run.
+#[derive(Clone, Copy, Debug)]
+struct Mode {
+    resp3: bool,
+    demotes: bool,
+}
+
+/// Where two sides part.
+struct Difference {
+    command: String,
+    ours: Value,
+    theirs: Value,
+    /// Steps that were run.
+    steps: usize,
+}
+
+/// Runs one case; the report of a failure, if a reply differs.
+pub(crate) fn case(theirs: &mut Theirs, seed: u64, length: usize) -> Option<String> {
+    let mode = Mode {
+        resp3: seed / 7 % 2 == 1,
+        demotes: seed % 4 == 3,
+    };
+    let (chapters, steps) = generate::steps(seed, length);
+    let mut found = differs(theirs, &steps, mode)?;
+    let mut fewest = steps[..found.steps].to_vec();
+    let mut chunk = (fewest.len() / 2).max(1);
+    let mut attempts = 0;
+    loop {
+        let mut at = 0;
+        let mut dropped = false;
+        while at < fewest.len() && attempts < ATTEMPTS {
+            let mut fewer = fewest.clone();
+            fewer.drain(at..(at + chunk).min(fewer.len()));
+            attempts += 1;
+            if let Some(difference) = differs(theirs, &fewer, mode) {
+                fewer.truncate(difference.steps);
+                (fewest, found, dropped) = (fewer, difference, true);
+            } else {
+                at += chunk;
+            }
+        }
+        if attempts == ATTEMPTS || (chunk == 1 && !dropped) {
+            break;
+        }
+        chunk = (chunk / 2).max(1);
+    }
+    let lines = fewest.iter().flatten();
+    let lines: Vec<String> = lines.map(Line::show).collect();
+    Some(format!(
+        "seed {seed} ({chapters}), {mode:?}: after\n  {}\nthe replies to {} differ:\n  ours   {}\n  theirs {}",
+        lines.join("\n  "),
+        found.command,
+        found.ours.show(),
+        found.theirs.show()
+    ))
+}
+
+fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference> {
+    let mut ours = Ours::open(mode.demotes);
+    for line in ["RESET", "FLUSHALL"] {
+        theirs.ask_words(line);
+    }
+    if mode.resp3 {
+        ours.ask_words("HELLO 3");
+        theirs.ask_words("HELLO 3");
+    }
+    let mut queued: Vec<&Line> = Vec::new();
+    let mut estimated = false;
+    for (at, step) in steps.iter().enumerate() {
+        for line in step {
+            let (a, b) = (ours.ask(&line.args), theirs.ask(&line.args));
+            let verdict = if is(line, b"EXEC") {
+                judge_all(&queued, estimated, &a, &b)
+            } else {
+                judge(line, &a, &b)
+            };
+            estimated |= is(line, b"PFCOUNT");
+            match verdict {
+                Verdict::Same => {}
+                Verdict::Apart => return None,
+                Verdict::Different => {
+                    return Some(Difference {
+                        command: line.show(),
+                        ours: a,
+                        theirs: b,
+                        steps: at + 1,
+                    });
+                }
+            }
+            if matches!(&b, Value::Line(b'+', text) if text == "QUEUED") {
+                queued.push(line);
+            } else if is(line, b"MULTI") && !b.is_error() {
+                queued.clear();
+            }
+        }
+        if mode.demotes && at % 16 == 15 {
+            ours.db.demote_all().expect("demotes");
+        }
+    }
+    ours.ask_words("DISCARD");
+    theirs.ask_words("DISCARD");
+    let (a, b) = (walk::keyspace(&mut ours), walk::keyspace(theirs));
+    ours.db.audit().expect("counts agree");
+    let keys = a.iter().map(Some).chain(std::iter::repeat(None));
+    let mut keys = keys.zip(b.iter().map(Some).chain(std::iter::repeat(None)));
+    let differing = keys.by_ref().take(a.len().max(b.len()));
+    let nothing = || Value::Line(b'_', String::new());
+    let mut differing = differing.filter(|(a, b)| match (a, b) {
+        (Some(a), Some(b)) => !walk::equal(a, b),
+        _ => true,
+    });
+    let (a, b) = differing.next()?;
+    let command = a.or(b).map_or_else(String::new, |entry| entry.key.show());
+    Some(Difference {
+        command: format!("a walk over the keys: {command}"),
+        ours: a.map_or_else(nothing, walk::Entry::value),
+        theirs: b.map_or_else(nothing, walk::Entry::value),
+        steps: steps.len(),
+    })
+}
+
+/// What two replies say about the two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Same,
+    /// As expected they hold different data from now on.
+    Apart,
+    Different,
+}
+
+fn judge(line: &Line, ours: &Value, theirs: &Value) -> Verdict {
+    if same(line.compare, ours, theirs) {
+        return Verdict::Same;
+    }
+    match known(&line.args, ours, theirs) {
+        Some(Known::Reply) => Verdict::Same,
+        Some(Known::Data) => Verdict::Apart,
+        None => Verdict::Different,
+    }
+}
+
+/// The first thing that the replies of a transaction say.
+fn judge_all(queued: &[&Line], estimated: bool, ours: &Value, theirs: &Value) -> Verdict {
+    match (ours, theirs) {
+        (Value::Items(_, ours), Value::Items(_, theirs)) if ours.len() == theirs.len() => {
+            assert_eq!(ours.len(), queued.len(), "EXEC answers what was queued");
+            let replies = queued.iter().zip(ours.iter().zip(theirs));
+            let mut verdicts = replies.map(|(line, (ours, theirs))| judge(line, ours, theirs));
+            let first = verdicts.find(|verdict| *verdict != Verdict::Same);
+            first.unwrap_or(Verdict::Same)
+        }
+        // A server keeps an estimate in the sketch, which it counts as a change of what is watched.
+        (Value::Items(..), Value::Line(..)) if estimated => Verdict::Apart,
+        _ if ours == theirs => Verdict::Same,
+        _ => Verdict::Different,
+    }
+}
+
+fn is(line: &Line, name: &[u8]) -> bool {
+    line.args[0].eq_ignore_ascii_case(name)
+}

@@ -1,0 +1,77 @@
+//! All that a side holds: keys, types, deadlines, values.
+
+use crate::compare::{Compare, same};
+use crate::server::{Side, Value};
+
+/// One key and what it holds.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: Value,
+    kind: Value,
+    deadline: Value,
+    contents: Value,
+}
+
+impl Entry {
+    pub(crate) fn value(&self) -> Value {
+        let parts = [&self.key, &self.kind, &self.deadline, &self.contents];
+        Value::Items(b'*', parts.into_iter().cloned().collect())
+    }
+}
+
+/// How the contents of a type are read in full, and what of them is the same everywhere.
+fn reader(kind: &str) -> (&'static str, Compare) {
+    match kind {
+        "string" => ("GET key", Compare::Exact),
+        "hash" => ("HGETALL key", Compare::Pairs),
+        "zset" => ("ZRANGE key 0 -1 WITHSCORES", Compare::Numbers(0.0)),
+        "list" => ("LRANGE key 0 -1", Compare::Exact),
+        "set" => ("SMEMBERS key", Compare::Unordered),
+        "stream" => ("XINFO STREAM key FULL COUNT 0", Compare::Exact),
+        _ => ("TYPE key", Compare::Exact),
+    }
+}
+
+/// Every key in order of names.
+pub(crate) fn keyspace(side: &mut dyn Side) -> Vec<Entry> {
+    let Value::Items(_, mut keys) = side.ask_words("KEYS *") else {
+        panic!("KEYS answers a list");
+    };
+    keys.sort_by_cached_key(Value::show);
+    let entry = |key: Value| {
+        let Value::Bytes(_, name) = &key else {
+            panic!("a key is a string");
+        };
+        let kind = side.ask(&[b"TYPE".to_vec(), name.clone()]);
+        let deadline = side.ask(&[b"PEXPIRETIME".to_vec(), name.clone()]);
+        let (command, _) = reader(text(&kind));
+        let words = command.split(' ').map(|word| match word {
+            "key" => name.clone(),
+            other => other.into(),
+        });
+        let contents = side.ask(&words.collect::<Vec<_>>());
+        Entry {
+            key,
+            kind,
+            deadline,
+            contents,
+        }
+    };
+    keys.into_iter().map(entry).collect()
+}
+
+/// Whether two entries are the same.
+pub(crate) fn equal(ours: &Entry, theirs: &Entry) -> bool {
+    let (_, how) = reader(text(&ours.kind));
+    ours.key == theirs.key
+        && ours.kind == theirs.kind
+        && same(Compare::Near(3000), &ours.deadline, &theirs.deadline)
+        && same(how, &ours.contents, &theirs.contents)
+}
+
+fn text(kind: &Value) -> &str {
+    match kind {
+        Value::Line(_, text) => text,
+        _ => "",
+    }
+}
