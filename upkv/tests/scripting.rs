@@ -375,6 +375,188 @@ fn a_kill_stops_what_has_not_written() {
     assert!(error.to_string().contains("killed by user"), "{error}");
 }
 
+/// Starts a script that ends by a kill, and waits until others are told of it.
+fn busy(db: &Db, command: &[&str]) -> std::thread::JoinHandle<upkv::Result<Reply>> {
+    db.session()
+        .command(["CONFIG", "SET", "busy-reply-threshold", "1"])
+        .expect("sets");
+    let (other, command) = (db.clone(), command.iter().map(|arg| arg.to_string()));
+    let command: Vec<String> = command.collect();
+    let runner = std::thread::spawn(move || other.command(&command));
+    while db.command(["PING"]).is_ok() {
+        std::thread::yield_now();
+    }
+    runner
+}
+
+#[test]
+fn others_are_told_of_a_script_that_takes_long() {
+    let db = limited(
+        ScriptLimits::new()
+            .time(Duration::from_secs(60))
+            .instructions(u64::MAX),
+    );
+    db.command([
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=long\nredis.register_function('long', function(keys) if #keys > 0 then redis.call('SET', keys[1], 1) end while true do end end)",
+    ])
+    .expect("loads");
+    let mut queued = db.session();
+    queued.command(["MULTI"]).expect("starts");
+    queued.command(["GET", "a"]).expect("queues");
+    let text = |by: &str| {
+        format!(
+            "BUSY Redis is busy running a script. You can only call {by} KILL or SHUTDOWN NOSAVE."
+        )
+    };
+    for (command, by, other) in [
+        (&["EVAL", "while true do end", "0"][..], "SCRIPT", "FUNCTION"),
+        (&["FCALL", "long", "0"], "FUNCTION", "SCRIPT"),
+    ] {
+        let runner = busy(&db, command);
+        let told = |args: &[&str]| db.session().command(args).map_err(|error| error.to_string());
+        for args in [&["GET", "a"][..], &["PUBLISH", "a", "b"], &["BLPOP", "a", "0"]] {
+            assert_eq!(told(args), Err(text(by)), "{args:?}");
+        }
+        assert_eq!(told(&[other, "KILL"]), Err(text(by)));
+        assert_eq!(told(&["MULTI"]), Ok(Reply::Status("OK")));
+        assert_eq!(told(&["EXEC"]).expect_err("busy")[..9], *"EXECABORT");
+        let error = queued.command(["EXEC"]).expect_err("busy");
+        assert_eq!(
+            error.to_string(),
+            format!("EXECABORT Transaction discarded because of: {}", text(by))
+        );
+        queued.command(["MULTI"]).expect("starts");
+        let mut adding = db.session();
+        adding.command(["MULTI"]).expect("starts");
+        assert!(adding.command(["SET", "a", "1"]).is_err());
+        let stats = Resp::of(db.command(["FUNCTION", "STATS"])).show();
+        assert_eq!(stats.contains("duration_ms"), by == "FUNCTION", "{stats}");
+        assert_eq!(told(&[by, "KILL"]), Ok(Reply::Status("OK")));
+        let error = runner.join().expect("no panic").expect_err("it was killed");
+        assert!(error.to_string().starts_with("Script killed by user"), "{error}");
+        assert_eq!(db.command(["PING"]).expect("free"), Reply::Status("PONG"));
+        assert!(adding.command(["EXEC"]).is_err(), "a command was refused");
+        queued.command(["GET", "a"]).expect("queues");
+    }
+}
+
+#[test]
+fn what_has_written_is_not_killed_and_holds_up_nobody_for_longer_than_its_limit() {
+    let limits = ScriptLimits::new().time(Duration::from_millis(300));
+    let db = limited(limits.instructions(u64::MAX));
+    let body = "#!lua flags=allow-key-locking\nredis.call('SET', KEYS[1], 1) while true do end";
+    db.session()
+        .command(["CONFIG", "SET", "busy-reply-threshold", "1"])
+        .expect("sets");
+    let other = db.clone();
+    let runner = std::thread::spawn(move || other.command(["EVAL", body, "1", "mine"]));
+    let error = loop {
+        match db.command(["GET", "mine"]) {
+            Ok(reply) => assert_eq!(reply, Reply::Null, "what it writes is not seen"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().starts_with("BUSY"), "{error}");
+    let free = (0..).map(|at| format!("key{at}"));
+    let mut free = free.filter(|key| db.command(["SET", key, "1"]).is_ok());
+    assert!(free.next().is_some(), "other keys are free");
+    let error = db.command(["SCRIPT", "KILL"]).expect_err("it has written");
+    assert!(error.to_string().starts_with("UNKILLABLE"), "{error}");
+    let error = runner.join().expect("no panic").expect_err("stopped");
+    assert!(error.to_string().contains("time limit was exceeded"), "{error}");
+    assert!(!db.exists("mine").expect("reads"));
+}
+
+#[test]
+fn scripts_have_the_rights_of_their_caller() {
+    let db = fresh();
+    let rules = ["on", "nopass", "~a*", "&ch*", "+@all", "-incr", "-config"];
+    db.acl().set_user("ada", rules).expect("rules");
+    db.command([
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=l\nredis.register_function('run', function(keys, args) return redis.call(unpack(args)) end)",
+    ])
+    .expect("loads");
+    let mut session = db.session();
+    session.log_in("ada", "").expect("no password is needed");
+    let mut run = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let script = "return redis.call(unpack(ARGV))";
+        let direct = Resp::of(session.command([&["EVAL", script, "0"], &words[..]].concat()));
+        let by_function = Resp::of(session.command([&["FCALL", "run", "0"], &words[..]].concat()));
+        session.command(["MULTI"]).expect("starts");
+        let line = [&["EVAL", script, "0"], &words[..]].concat();
+        session.command(line).expect("queues");
+        let queued = Resp::of(session.command(["EXEC"]));
+        let cut = |reply: String| {
+            let end = reply.rfind(" script: ").unwrap_or(reply.len());
+            reply[..end].trim_start_matches('[').trim_end_matches(']').to_string()
+        };
+        let shown = cut(direct.show());
+        assert_eq!(cut(by_function.show()), shown);
+        assert_eq!(cut(queued.show()), shown);
+        shown
+    };
+    assert_eq!(run("SET a 1"), "OK");
+    let key = "(error) ERR ACL failure in script: No permissions to access a key";
+    for line in [
+        "GET b", "SET b 1", "MGET a b", "COPY a b", "ZUNION 2 a b", "SORT a STORE b",
+        "BITOP NOT a b", "XREAD STREAMS a b 0 0", "GEORADIUS a 0 0 1 m STORE b",
+    ] {
+        assert_eq!(run(line), key, "{line}");
+    }
+    assert_eq!(
+        run("INCR a"),
+        "(error) ERR ACL failure in script: User ada has no permissions to run the 'incr' command"
+    );
+    assert_eq!(
+        run("PUBLISH x y"),
+        "(error) ERR ACL failure in script: No permissions to access a channel"
+    );
+    assert_eq!(run("PUBLISH ch y"), "(int) 0");
+    assert_eq!(
+        run("SORT a BY x*"),
+        "(error) ERR BY option of SORT denied due to insufficient ACL permissions."
+    );
+    let check = "local t = {} for i, line in ipairs(ARGV) do local words = {} for word in string.gmatch(line, '%S+') do words[#words + 1] = word end t[i] = redis.acl_check_cmd(unpack(words)) and 1 or 0 end return t";
+    let lines = ["GET a", "GET b", "INCR a", "PUBLISH x y", "PUBLISH ch y", "GET", "INCR", "MULTI", "CONFIG GET x"];
+    let line = [&["EVAL", check, "0"], &lines[..]].concat();
+    let checked = Resp::of(session.command(line)).show();
+    let expected = [1, 0, 0, 0, 1, 1, 0, 1, 0].map(|flag| format!("(int) {flag}"));
+    assert_eq!(checked, format!("[{}]", expected.join(" ")));
+    let shown = Resp::of(session.command(["EVAL", "return redis.acl_check_cmd('nosuch')", "0"]));
+    assert!(shown.show().starts_with("(error) ERR Invalid command passed to redis.acl_check_cmd()"));
+    let newest = Resp::of(db.session().command(["ACL", "LOG", "1"])).show();
+    assert!(newest.contains("lua") && newest.contains("ada"), "{newest}");
+    db.acl().delete_user("ada").expect("is not the default user");
+    assert!(session.command(["EVAL", "return redis.call('GET', 'a')", "0"]).is_err());
+}
+
+#[test]
+fn scripts_obey_the_limit_of_memory_until_they_have_written() {
+    let store = Store::memory().expect("a store");
+    let options = DbOptions::new().max_memory_bytes(300_000);
+    let db = Db::mount_with(&store, "kv", options).expect("mounts");
+    let mut at = 0;
+    while db.set(format!("fill:{at}"), "x".repeat(1_000)).is_ok() {
+        at += 1;
+    }
+    let run = |head: &str, body: &str| Resp::of(db.command(["EVAL", &format!("{head}{body}"), "0"])).show();
+    let set = "return redis.call('SET', 'more', 'x')";
+    assert!(run("", set).starts_with("(error) OOM command not allowed when used memory > 'maxmemory'. script: "));
+    assert_eq!(run("", "return redis.call('GET', 'none')"), "(nil)");
+    assert_eq!(
+        run("#!lua\n", set),
+        "(error) OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+    );
+    assert_eq!(run("#!lua flags=no-writes\n", "return 1"), "(int) 1");
+    assert_eq!(run("", "redis.call('DEL', 'none') return redis.call('SET', 'more', 'x')"), "OK");
+    assert_eq!(run("#!lua flags=allow-oom\n", set), "OK");
+}
+
 #[test]
 fn functions_survive_restart_checkpoint_and_undo() {
     let vfs = Arc::new(SimVfs::new());

@@ -2,7 +2,7 @@
 //!
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
-mod acl;
+pub(crate) mod acl;
 mod args;
 mod bits;
 mod client;

@@ -12,17 +12,17 @@ const KEYS: At = At::Counted {
 };
 
 pub(super) static ROWS: &[Command] = rows! { "scripting";
-    "eval" -3 NOSCRIPT | STALE | WRITE | ALL, KEYS, data(lua::eval), "2.6.0", "that of the script",
+    "eval" -3 NOSCRIPT | STALE | RUNS | ALL, KEYS, data(lua::eval), "2.6.0", "that of the script",
         "Runs a script";
-    "evalsha" -3 NOSCRIPT | STALE | WRITE | ALL, KEYS, data(lua::evalsha), "2.6.0", "that of the script",
+    "evalsha" -3 NOSCRIPT | STALE | RUNS | ALL, KEYS, data(lua::evalsha), "2.6.0", "that of the script",
         "Runs a script that is known by its digest";
-    "evalsha_ro" -3 NOSCRIPT | STALE | READ | ALL, KEYS, data(lua::evalsha_ro), "7.0.0", "that of the script",
+    "evalsha_ro" -3 NOSCRIPT | STALE | ALL, KEYS, data(lua::evalsha_ro), "7.0.0", "that of the script",
         "Runs a script that reads only, known by its digest";
-    "eval_ro" -3 NOSCRIPT | STALE | READ | ALL, KEYS, data(lua::eval_ro), "7.0.0", "that of the script",
+    "eval_ro" -3 NOSCRIPT | STALE | ALL, KEYS, data(lua::eval_ro), "7.0.0", "that of the script",
         "Runs a script that reads only";
-    "fcall" -3 NOSCRIPT | STALE | WRITE | ALL, KEYS, data(lua::fcall), "7.0.0", "that of the function, O(functions)",
+    "fcall" -3 NOSCRIPT | STALE | RUNS | ALL, KEYS, data(lua::fcall), "7.0.0", "that of the function, O(functions)",
         "Runs a function";
-    "fcall_ro" -3 NOSCRIPT | STALE | READ | ALL, KEYS, data(lua::fcall_ro), "7.0.0", "that of the function, O(functions)",
+    "fcall_ro" -3 NOSCRIPT | STALE | ALL, KEYS, data(lua::fcall_ro), "7.0.0", "that of the function, O(functions)",
         "Runs a function that reads only";
     "function" -2 NOSCRIPT, NO_KEYS, CONTAINER, "7.0.0", "that of the subcommand",
         "Manages functions";

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::engine::Engine;
 use crate::keyspace::work::Work;
 use crate::script::flags::KEY_LOCKING;
-use crate::script::{Cached, Job, NotKilled, Program, catalog, check, digest_of, run};
+use crate::script::{Cached, Job, Program, catalog, check, digest_of, run};
 
 pub(super) use super::functions_lua::{
     function_delete, function_dump, function_flush, function_help, function_kill, function_list,
@@ -179,12 +179,7 @@ pub(super) fn script_kill(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply
 pub(super) fn kill(engine: &Engine, functions: bool) -> Result<Reply> {
     match engine.scripts.kill(functions) {
         Ok(()) => Ok(Reply::OK),
-        Err(NotKilled::NotRunning) => {
-            Err(Error::refused("NOTBUSY No scripts in execution right now."))
-        }
-        Err(NotKilled::HasWritten) => Err(Error::refused(
-            "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-        )),
+        Err(why) => Err(why.error(functions)),
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) struct Caller {
     pub(crate) touches: bool,
     /// Whether its user has to be asked for before another command runs on its behalf.
     pub(crate) restricted: bool,
+    /// Whether it is told that a script takes long instead of waiting for that one's locks.
+    pub(crate) told_busy: bool,
 }
 
 /// A work that went through, before anybody waits for its commit.
@@ -222,6 +224,7 @@ impl Engine {
             client: 0,
             touches: true,
             restricted: false,
+            told_busy: false,
         };
         let ran = self.run_as(caller, keys, body)?;
         self.finish(ran, level)
@@ -242,6 +245,7 @@ impl Engine {
             work.client = caller.client;
             work.touches = caller.touches;
             work.restricted = caller.restricted;
+            work.told_busy = caller.told_busy;
             let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
             let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
@@ -299,6 +303,17 @@ impl Engine {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses a command while a script that locks everything has run for too long.
+    #[cfg(not(feature = "lua"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "there are no scripts in this build"
+    )]
+    pub(crate) fn check_not_busy(&self, _command: &Command) -> Result<()> {
+        Ok(())
     }
 
     /// Notes that a key was used; the state of its access counter before.

@@ -7,10 +7,14 @@ use super::flags::{ALLOW_OOM, KEY_LOCKING, NO_WRITES};
 use super::meter::{Meter, Stop};
 use super::number;
 use super::run::Job;
-use crate::command::{self, Command, Reply, row};
+use crate::command::{self, Command, Reply, acl, row};
 use crate::error::{Error, Result};
 use crate::keyspace::engine::DATABASES;
 use crate::keyspace::work::Work;
+
+/// Commands that do not write, but which Redis counts among those that may.
+const REPLICATED: [&str; 3] = ["pfcount", "publish", "spublish"];
+const NOT_A_COMMAND: &str = "ERR Invalid command passed to redis.acl_check_cmd()";
 
 /// What calls of one run share.
 pub(super) struct Calls<'c, 'w, 'e> {
@@ -21,10 +25,12 @@ pub(super) struct Calls<'c, 'w, 'e> {
 }
 
 impl Calls<'_, '_, '_> {
-    /// Runs a command: true and its reply, or false and a table with the error.
+    /// Runs a command: true and its reply, or false and a table with the error. If it is only to be checked, the reply
+    /// tells whether the caller has the right to it.
     pub(super) fn invoke(
         &mut self,
         lua: &Lua,
+        only_check: bool,
         count: usize,
         args: &Table,
     ) -> mlua::Result<(bool, Value)> {
@@ -34,6 +40,15 @@ impl Calls<'_, '_, '_> {
         let reply = match self.arguments(count, args)? {
             Ok(args) => {
                 let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
+                if only_check {
+                    return match Command::named(&args) {
+                        Ok(command) => {
+                            let allowed = acl::allows_inside(self.work, command, &args);
+                            Ok((true, Value::Boolean(allowed)))
+                        }
+                        Err(_) => Ok((false, error_table(lua, NOT_A_COMMAND)?)),
+                    };
+                }
                 self.execute(&args)
             }
             Err(text) => Err(Error::refused(text)),
@@ -95,8 +110,9 @@ impl Calls<'_, '_, '_> {
                 "ERR This Redis command is not allowed from script",
             ));
         }
+        acl::check_inside(self.work, command, args)?;
         let read_only = self.job.read_only || self.flags & NO_WRITES != 0;
-        if read_only && command.has(row::WRITE) {
+        if read_only && (command.has(row::WRITE) || REPLICATED.contains(&command.name)) {
             return Err(Error::refused(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
@@ -110,9 +126,11 @@ impl Calls<'_, '_, '_> {
             return Ok(Reply::OK);
         }
         let handler = command::data_handler(command)?;
-        if self.flags & ALLOW_OOM == 0 && command.has(row::GROW) {
-            self.work.engine.check_room()?;
+        // What has written once is not stopped half-way.
+        if self.flags & ALLOW_OOM == 0 && !self.meter.has_written() {
+            self.work.engine.check_room_inside(command)?;
         }
+        self.work.reads = command.has(row::READ);
         if command.has(row::WRITE) && !self.meter.note_write() {
             return Err(Error::Aborted("Script killed by user".into()));
         }

@@ -78,7 +78,7 @@ pub(crate) fn load(engine: &Engine, code: &[u8]) -> Result<Arc<Library>> {
 fn registers(engine: &Engine, library: &Library) -> Result<Vec<Function>> {
     with_state(|state| {
         let clock = engine.mount.clock();
-        let running = Running::new(true, &library.name, &[], clock.monotonic());
+        let running = Running::new(true, &library.name, &[], clock.monotonic(), None);
         let limits = engine.scripts.limits;
         state.meter.start(limits, clock, &running);
         state.registered.clear();

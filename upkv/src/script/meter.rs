@@ -23,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) name: Box<[u8]>,
     pub(crate) command: Vec<Box<[u8]>>,
     pub(crate) since: Duration,
+    /// The shards that it has locked; `None` if others have to wait whatever they do.
+    pub(crate) shards: Option<Box<[usize]>>,
     /// 0 runs, 1 has written, 2 is killed.
     phase: AtomicU8,
 }
@@ -36,12 +38,14 @@ impl Running {
         name: &[u8],
         command: &[&[u8]],
         since: Duration,
+        shards: Option<Box<[usize]>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             is_function,
             name: name.into(),
             command: command.iter().map(|arg| (*arg).into()).collect(),
             since,
+            shards,
             phase: AtomicU8::new(0),
         })
     }
@@ -53,6 +57,10 @@ impl Running {
             .phase
             .compare_exchange(0, KILLED, order, Ordering::Acquire);
         swapped.is_ok() || swapped == Err(KILLED)
+    }
+
+    pub(crate) fn has_written(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == WRITTEN
     }
 
     /// Notes that it is about to write; false if it was killed before.
@@ -185,6 +193,11 @@ impl Meter {
         false
     }
 
+    pub(super) fn has_written(&self) -> bool {
+        let run = self.run.lock();
+        run.as_ref().is_some_and(|run| run.running.has_written())
+    }
+
     /// Whether something of `bytes` may be built for the script; stops it otherwise.
     pub(super) fn fits(&self, bytes: usize) -> bool {
         if bytes as u64 <= self.most.load(Ordering::Relaxed) {
@@ -217,19 +230,19 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let limits = ScriptLimits::new().instructions(10_000);
         let meter = Meter::new();
-        let running = Running::new(false, b"a", &[], clock.monotonic());
+        let running = Running::new(false, b"a", &[], clock.monotonic(), None);
         meter.start(limits, &clock, &running);
         assert!(meter.spend(9_999));
         assert!(!meter.spend(2_000));
         assert!(matches!(meter.finish(), Some(Stop::Instructions)));
 
-        let running = Running::new(false, b"a", &[], clock.monotonic());
+        let running = Running::new(false, b"a", &[], clock.monotonic(), None);
         meter.start(limits, &clock, &running);
         assert!(meter.spend(10) && meter.note_write());
         assert!(!running.kill(), "it has written");
         assert!(meter.finish().is_none());
 
-        let running = Running::new(false, b"a", &[], clock.monotonic());
+        let running = Running::new(false, b"a", &[], clock.monotonic(), None);
         meter.start(limits, &clock, &running);
         assert!(running.kill() && running.kill());
         assert!(!meter.note_write());
@@ -238,7 +251,7 @@ mod tests {
         meter.start(
             limits,
             &clock,
-            &Running::new(false, b"a", &[], clock.monotonic()),
+            &Running::new(false, b"a", &[], clock.monotonic(), None),
         );
         assert!(meter.fits(64 << 20) && !meter.fits((64 << 20) + 1));
         assert!(matches!(meter.finish(), Some(Stop::Memory)));

@@ -8,9 +8,11 @@
 //!
 //! - `state`: the Lua state of a thread; `prelude.lua` makes the sandbox, `lib` has what Redis adds to Lua
 //! - `call`, `convert`: commands that a script calls, and values between Lua and replies
+//! - `busy`: what others are told meanwhile
 //! - `meter`: the bounds; `flags`: the first line of a script; `cache`: scripts by digest
 //! - `catalog`: what libraries of functions register; `dump`: libraries as Redis dumps them
 
+mod busy;
 mod cache;
 mod call;
 pub(crate) mod catalog;
@@ -28,6 +30,7 @@ mod sha1;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use parking_lot::Mutex;
 
@@ -46,13 +49,8 @@ pub(crate) struct Scripts {
     pub(crate) limits: ScriptLimits,
     cache: Mutex<Cache>,
     running: Mutex<Vec<Arc<Running>>>,
-}
-
-/// Why nothing was killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotKilled {
-    NotRunning,
-    HasWritten,
+    /// How many run; spares others the lock.
+    count: AtomicUsize,
 }
 
 impl Scripts {
@@ -61,43 +59,11 @@ impl Scripts {
             limits,
             cache: Mutex::default(),
             running: Mutex::default(),
+            count: AtomicUsize::new(0),
         }
     }
 
     pub(crate) fn cache(&self) -> parking_lot::MutexGuard<'_, Cache> {
         self.cache.lock()
-    }
-
-    /// Notes that a script runs.
-    fn enter(&self, running: &Arc<Running>) {
-        self.running.lock().push(Arc::clone(running));
-    }
-
-    fn leave(&self, running: &Arc<Running>) {
-        self.running
-            .lock()
-            .retain(|other| !Arc::ptr_eq(other, running));
-    }
-
-    /// What runs now: functions, or scripts.
-    pub(crate) fn running(&self, functions: bool) -> Vec<Arc<Running>> {
-        let running = self.running.lock();
-        let wanted = running
-            .iter()
-            .filter(|running| running.is_function == functions);
-        wanted.cloned().collect()
-    }
-
-    /// Stops the scripts, or functions, that have written nothing yet.
-    pub(crate) fn kill(&self, functions: bool) -> Result<(), NotKilled> {
-        let running = self.running(functions);
-        if running.is_empty() {
-            return Err(NotKilled::NotRunning);
-        }
-        let killed = running.iter().filter(|running| running.kill()).count();
-        if killed == 0 {
-            return Err(NotKilled::HasWritten);
-        }
-        Ok(())
     }
 }

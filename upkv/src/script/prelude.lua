@@ -370,7 +370,7 @@ local redis = {
 }
 
 function redis.call(...)
-  local ok, value = invoke(select("#", ...), { ... })
+  local ok, value = invoke(false, select("#", ...), { ... })
   if ok then
     return value
   end
@@ -378,7 +378,7 @@ function redis.call(...)
 end
 
 function redis.pcall(...)
-  local _, value = invoke(select("#", ...), { ... })
+  local _, value = invoke(false, select("#", ...), { ... })
   return value
 end
 
@@ -455,24 +455,16 @@ function redis.set_repl(...)
 end
 
 function redis.acl_check_cmd(...)
-  if select("#", ...) == 0 then
-    fail("Please specify at least one argument for this redis lib call")
+  local ok, allowed = invoke(true, select("#", ...), { ... })
+  if ok then
+    return allowed
   end
-  if select("#", ...) > ARGS_MAX or not host.is_command(...) then
-    fail("Invalid command passed to redis.acl_check_cmd()")
-  end
-  return true
+  error(allowed, 0)
 end
 
 function redis.replicate_commands()
   return true
 end
-
-function redis.breakpoint()
-  return false
-end
-
-function redis.debug() end
 
 -- While a library is loaded, it can register functions and touch no data.
 

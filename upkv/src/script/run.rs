@@ -71,7 +71,7 @@ impl Job<'_> {
                 "ERR Can not execute a script with write flag using *_ro command.",
             ));
         }
-        if flags & (ALLOW_OOM | NO_WRITES) == 0 && work.engine.check_room().is_err() {
+        if flags & (ALLOW_OOM | NO_WRITES) == 0 && work.engine.check_growth_inside().is_err() {
             return Err(Error::refused(
                 "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
             ));
@@ -91,14 +91,16 @@ pub(crate) fn run(work: &mut Work<'_>, job: &Job<'_>) -> Result<Reply> {
         let clock = work.engine.mount.clock();
         let is_function = matches!(job.program, Program::Function { .. });
         let name = job.name();
-        let running = Running::new(is_function, name.as_bytes(), job.command, clock.monotonic());
+        let shards = (job.flags() & KEY_LOCKING != 0).then(|| work.held_shards().collect());
+        let since = clock.monotonic();
+        let running = Running::new(is_function, name.as_bytes(), job.command, since, shards);
         state.meter.start(scripts.limits, clock, &running);
-        scripts.enter(&running);
+        let entered = scripts.enter(running);
         let db = work.db();
         let outcome = attempt(state, work, job);
         work.select(db);
-        work.engine.scripts.leave(&running);
-        settle(&state.meter, work, outcome)
+        drop(entered);
+        settle(&state.meter, work, &name, outcome)
     })
 }
 
@@ -151,9 +153,11 @@ fn attempt(state: &mut State, work: &mut Work<'_>, job: &Job<'_>) -> Outcome {
         flags: job.flags(),
     };
     let replied = state.lua.scope(|scope| {
-        let invoke = scope.create_function_mut(|lua, (count, args): (usize, Table)| {
-            calls.invoke(lua, count, &args)
-        })?;
+        let invoke = scope.create_function_mut(
+            |lua, (only_check, count, args): (bool, usize, Table)| {
+                calls.invoke(lua, only_check, count, &args)
+            },
+        )?;
         let list = |items: &[&[u8]]| {
             let table = state.lua.create_table_with_capacity(items.len(), 0)?;
             for (at, item) in items.iter().enumerate() {
@@ -211,22 +215,23 @@ fn raised(meter: &Meter, reason: &Value, name: &str) -> mlua::Result<Reply> {
     }))
 }
 
-fn settle(meter: &Meter, work: &mut Work<'_>, outcome: Outcome) -> Result<Reply> {
+fn settle(meter: &Meter, work: &mut Work<'_>, name: &str, outcome: Outcome) -> Result<Reply> {
     if let Outcome::Failed(mlua::Error::MemoryError(_)) = outcome {
         meter.stop(Stop::Memory);
     }
     if let Some(stop) = meter.finish() {
         let reason = match stop {
             Stop::Work(Error::Aborted(_)) | Stop::Killed => {
-                "Error running script: killed by user with SCRIPT KILL or FUNCTION KILL"
+                "Script killed by user with SCRIPT KILL..."
             }
             Stop::Work(error) => return Err(error),
-            Stop::Time => "Error running script: the time limit was exceeded",
-            Stop::Instructions => "Error running script: the instruction limit was exceeded",
-            Stop::Memory => "Error running script: the memory limit was exceeded",
+            Stop::Time => "Script stopped: the time limit was exceeded.",
+            Stop::Instructions => "Script stopped: the instruction limit was exceeded.",
+            Stop::Memory => "Script stopped: the memory limit was exceeded.",
         };
+        let reason = format!("{reason} script: {name}");
         // Whoever goes on in spite of the error must not commit half of the script.
-        work.doom(reason);
+        work.doom(&reason);
         return Err(Error::Aborted(reason.into()));
     }
     match outcome {

@@ -15,7 +15,6 @@ use super::frames::keep_frames;
 use super::lib;
 use super::meter::{Meter, PERIOD, Stop};
 use super::sha1;
-use crate::command;
 
 /// Compiled scripts kept by a state.
 const COMPILED_MAX: usize = 512;
@@ -172,14 +171,6 @@ fn host(
         lua.create_function(move |_, version: u8| {
             set.proto.store(version, Ordering::Relaxed);
             Ok(())
-        })?,
-    )?;
-    host.set(
-        "is_command",
-        lua.create_function(|_, args: mlua::Variadic<mlua::String>| {
-            let args: Vec<_> = args.iter().map(mlua::String::as_bytes).collect();
-            let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            Ok(command::Command::find(&args).is_ok())
         })?,
     )?;
     let register = Arc::clone(registered);

@@ -1,6 +1,6 @@
 //! JSON to values, with the errors of `lua-cjson`.
 
-use mlua::{Lua, Value};
+use mlua::{Lua, Table, Value};
 
 use super::{DEPTH_MAX, Settings};
 use crate::script::lib::{Fault, Outcome, stopped};
@@ -40,6 +40,19 @@ impl Token {
     }
 }
 
+/// A list or object that is not read to its end.
+enum Open {
+    /// With the position of the item that comes next.
+    List(Table, i64),
+    /// With the key of the value that comes next.
+    Object(Table, mlua::String),
+}
+
+enum After {
+    Item(Open, Token),
+    End(Table),
+}
+
 struct Decoder<'d> {
     lua: &'d Lua,
     meter: &'d Meter,
@@ -67,8 +80,7 @@ pub(super) fn decode(lua: &Lua, meter: &Meter, settings: Settings, text: &[u8]) 
         depth_max: depth_max.min(DEPTH_MAX),
         invalid_numbers: settings.decode_invalid,
     };
-    let token = decoder.next()?;
-    let value = decoder.value(token, 0)?;
+    let value = decoder.value()?;
     match decoder.next()? {
         Token::End => Ok(value),
         token => Err(decoder.unexpected("the end", &token)),
@@ -83,15 +95,90 @@ impl Decoder<'_> {
         ))
     }
 
-    fn value(&mut self, token: Token, depth: usize) -> Outcome<Value> {
-        match token {
-            Token::Text(text) => Ok(Value::String(self.lua.create_string(text)?)),
-            Token::Number(number) => Ok(Value::Number(number)),
-            Token::Bool(value) => Ok(Value::Boolean(value)),
-            Token::Null => Ok(Value::NULL),
-            Token::ObjectBegin => self.object(depth + 1),
-            Token::ListBegin => self.list(depth + 1),
-            token => Err(self.unexpected("value", &token)),
+    /// One value. What is open is a list of its own and not frames of calls, for which a thread may have no room.
+    fn value(&mut self) -> Outcome<Value> {
+        let mut open: Vec<Open> = Vec::new();
+        let mut token = self.next()?;
+        loop {
+            let mut value = match token {
+                Token::Text(text) => Value::String(self.lua.create_string(text)?),
+                Token::Number(number) => Value::Number(number),
+                Token::Bool(value) => Value::Boolean(value),
+                Token::Null => Value::NULL,
+                Token::ObjectBegin | Token::ListBegin => {
+                    self.check(open.len() + 1)?;
+                    let table = self.lua.create_table()?;
+                    let is_list = matches!(token, Token::ListBegin);
+                    token = self.next()?;
+                    match token {
+                        Token::ListEnd if is_list => Value::Table(table),
+                        Token::ObjectEnd if !is_list => Value::Table(table),
+                        _ if is_list => {
+                            open.push(Open::List(table, 1));
+                            continue;
+                        }
+                        _ => {
+                            let key = self.key(token)?;
+                            open.push(Open::Object(table, key));
+                            token = self.next()?;
+                            continue;
+                        }
+                    }
+                }
+                token => return Err(self.unexpected("value", &token)),
+            };
+            // The value goes into what is open; where that ends it is a value itself.
+            loop {
+                let Some(inner) = open.pop() else {
+                    return Ok(value);
+                };
+                let after = self.next_after(inner, value)?;
+                match after {
+                    After::Item(inner, next) => {
+                        open.push(inner);
+                        token = next;
+                        break;
+                    }
+                    After::End(table) => value = Value::Table(table),
+                }
+            }
+        }
+    }
+
+    /// Puts a value into a list or object, and reads on up to its next item.
+    fn next_after(&mut self, open: Open, value: Value) -> Outcome<After> {
+        match open {
+            Open::List(table, at) => {
+                table.raw_set(at, value)?;
+                match self.next()? {
+                    Token::ListEnd => Ok(After::End(table)),
+                    Token::Comma => Ok(After::Item(Open::List(table, at + 1), self.next()?)),
+                    token => Err(self.unexpected("comma or array end", &token)),
+                }
+            }
+            Open::Object(table, key) => {
+                table.raw_set(key, value)?;
+                match self.next()? {
+                    Token::ObjectEnd => Ok(After::End(table)),
+                    Token::Comma => {
+                        let token = self.next()?;
+                        let key = self.key(token)?;
+                        Ok(After::Item(Open::Object(table, key), self.next()?))
+                    }
+                    token => Err(self.unexpected("comma or object end", &token)),
+                }
+            }
+        }
+    }
+
+    /// A key that a token is, and the colon behind it.
+    fn key(&mut self, token: Token) -> Outcome<mlua::String> {
+        let Token::Text(key) = token else {
+            return Err(self.unexpected("object key string", &token));
+        };
+        match self.next()? {
+            Token::Colon => Ok(self.lua.create_string(key)?),
+            token => Err(self.unexpected("colon", &token)),
         }
     }
 
@@ -104,51 +191,6 @@ impl Decoder<'_> {
             .into());
         }
         Ok(())
-    }
-
-    fn object(&mut self, depth: usize) -> Outcome<Value> {
-        self.check(depth)?;
-        let table = self.lua.create_table()?;
-        let mut token = self.next()?;
-        if matches!(token, Token::ObjectEnd) {
-            return Ok(Value::Table(table));
-        }
-        loop {
-            let Token::Text(key) = token else {
-                return Err(self.unexpected("object key string", &token));
-            };
-            match self.next()? {
-                Token::Colon => {}
-                token => return Err(self.unexpected("colon", &token)),
-            }
-            let token_of_value = self.next()?;
-            let value = self.value(token_of_value, depth)?;
-            table.raw_set(self.lua.create_string(key)?, value)?;
-            match self.next()? {
-                Token::ObjectEnd => return Ok(Value::Table(table)),
-                Token::Comma => token = self.next()?,
-                token => return Err(self.unexpected("comma or object end", &token)),
-            }
-        }
-    }
-
-    fn list(&mut self, depth: usize) -> Outcome<Value> {
-        self.check(depth)?;
-        let table = self.lua.create_table()?;
-        let mut token = self.next()?;
-        if matches!(token, Token::ListEnd) {
-            return Ok(Value::Table(table));
-        }
-        for at in 1_i64.. {
-            let value = self.value(token, depth)?;
-            table.raw_set(at, value)?;
-            match self.next()? {
-                Token::ListEnd => break,
-                Token::Comma => token = self.next()?,
-                token => return Err(self.unexpected("comma or array end", &token)),
-            }
-        }
-        Ok(Value::Table(table))
     }
 
     fn bad(&mut self, why: &'static str) -> Token {

@@ -2,31 +2,46 @@
 
 use std::io::Write;
 
-use mlua::{Lua, Table, Value};
+use mlua::{Function, Table, Value};
 
 use super::{DEPTH_MAX, Invalid, Settings};
 use crate::script::lib::{Fault, Outcome, stopped, type_name};
 use crate::script::meter::Meter;
 use crate::script::number::general;
 
+/// A table that is not written to its end.
+enum Open {
+    List { table: Table, at: i64, len: i64 },
+    Object { table: Table, last: Value },
+}
+
 struct Encoder<'m> {
     out: Vec<u8>,
     settings: Settings,
     meter: &'m Meter,
+    /// `next` of Lua.
+    next: &'m Function,
+    /// From the outermost inwards. They are not frames of calls, for which a thread may have no room.
+    open: Vec<Open>,
 }
 
 pub(super) fn encode(
-    _lua: &Lua,
     meter: &Meter,
     settings: Settings,
+    next: &Function,
     value: &Value,
 ) -> Outcome<Vec<u8>> {
     let mut encoder = Encoder {
         out: Vec::new(),
         settings,
         meter,
+        next,
+        open: Vec::new(),
     };
-    encoder.value(value, 0)?;
+    encoder.value(value)?;
+    while let Some(open) = encoder.open.pop() {
+        encoder.go_on(open)?;
+    }
     Ok(encoder.out)
 }
 
@@ -37,7 +52,7 @@ fn refused(value: &Value, why: &str) -> Fault {
 
 impl Encoder<'_> {
     #[expect(clippy::cast_precision_loss, reason = "numbers of Lua are doubles")]
-    fn value(&mut self, value: &Value, depth: usize) -> Outcome<()> {
+    fn value(&mut self, value: &Value) -> Outcome<()> {
         if !self.meter.spend(1) || !self.meter.fits(self.out.len()) {
             return Err(stopped());
         }
@@ -52,15 +67,23 @@ impl Encoder<'_> {
                 self.out.extend_from_slice(b"null");
             }
             Value::Table(table) => {
-                let depth = depth + 1;
+                let depth = self.open.len() + 1;
                 let most = usize::try_from(self.settings.encode_depth).unwrap_or(usize::MAX);
                 if depth > most.min(DEPTH_MAX) {
                     return Err(format!("Cannot serialise, excessive nesting ({depth})").into());
                 }
-                match self.list_len(table, value)? {
-                    Some(len) if len > 0 => self.list(table, len, depth)?,
-                    _ => self.object(table, depth)?,
-                }
+                let table = table.clone();
+                self.open.push(match self.list_len(&table, value)? {
+                    Some(len) if len > 0 => {
+                        self.out.push(b'[');
+                        Open::List { table, at: 0, len }
+                    }
+                    _ => {
+                        self.out.push(b'{');
+                        let last = Value::Nil;
+                        Open::Object { table, last }
+                    }
+                });
             }
             _ => return Err(refused(value, "type not supported")),
         }
@@ -139,47 +162,52 @@ impl Encoder<'_> {
         Ok(Some(most))
     }
 
-    fn list(&mut self, table: &Table, len: i64, depth: usize) -> Outcome<()> {
-        self.out.push(b'[');
-        for at in 1..=len {
-            if at > 1 {
-                self.out.push(b',');
+    /// Writes the next item of a table, and leaves the table open, or its end.
+    fn go_on(&mut self, open: Open) -> Outcome<()> {
+        match open {
+            Open::List { at, len, .. } if at == len => self.out.push(b']'),
+            Open::List { table, at, len } => {
+                if at > 0 {
+                    self.out.push(b',');
+                }
+                let at = at + 1;
+                let item: Value = table.raw_get(at)?;
+                self.open.push(Open::List { table, at, len });
+                self.value(&item)?;
             }
-            let item: Value = table.raw_get(at)?;
-            self.value(&item, depth)?;
+            Open::Object { table, last } => {
+                let is_first = last == Value::Nil;
+                let (key, value): (Value, Value) = self.next.call((&table, last))?;
+                if key == Value::Nil {
+                    self.out.push(b'}');
+                    return Ok(());
+                }
+                if !is_first {
+                    self.out.push(b',');
+                }
+                self.key(&key)?;
+                self.out.push(b':');
+                self.open.push(Open::Object { table, last: key });
+                self.value(&value)?;
+            }
         }
-        self.out.push(b']');
         Ok(())
     }
 
     #[expect(clippy::cast_precision_loss, reason = "numbers of Lua are doubles")]
-    fn object(&mut self, table: &Table, depth: usize) -> Outcome<()> {
-        self.out.push(b'{');
-        let mut first = true;
-        for pair in table.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            if !first {
-                self.out.push(b',');
+    fn key(&mut self, key: &Value) -> Outcome<()> {
+        let number = match key {
+            Value::String(text) => {
+                self.text(&text.as_bytes());
+                return Ok(());
             }
-            first = false;
-            match &key {
-                Value::String(text) => self.text(&text.as_bytes()),
-                Value::Integer(_) | Value::Number(_) => {
-                    let number = match key {
-                        Value::Number(number) => number,
-                        Value::Integer(number) => number as f64,
-                        _ => 0.0,
-                    };
-                    self.out.push(b'"');
-                    self.number(number, &key)?;
-                    self.out.push(b'"');
-                }
-                _ => return Err(refused(&key, "table key must be a number or string")),
-            }
-            self.out.push(b':');
-            self.value(&value, depth)?;
-        }
-        self.out.push(b'}');
+            Value::Number(number) => *number,
+            Value::Integer(number) => *number as f64,
+            _ => return Err(refused(key, "table key must be a number or string")),
+        };
+        self.out.push(b'"');
+        self.number(number, key)?;
+        self.out.push(b'"');
         Ok(())
     }
 }

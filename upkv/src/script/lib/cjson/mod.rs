@@ -7,7 +7,7 @@ mod encode;
 
 use std::sync::Arc;
 
-use mlua::{Lua, MultiValue, Table, Value};
+use mlua::{Function, Lua, MultiValue, Table, Value};
 use parking_lot::Mutex;
 
 use super::{Given, Outcome, define};
@@ -91,9 +91,10 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         meter: Arc::clone(meter),
     });
     let own = Arc::clone(&codec);
+    let next: Function = lua.globals().raw_get("next")?;
     define(lua, &t, "encode", move |lua, given| {
         one_argument(given)?;
-        let text = encode::encode(lua, &own.meter, own.settings(), &given.args[0])?;
+        let text = encode::encode(&own.meter, own.settings(), &next, &given.args[0])?;
         Ok(lua.create_string(text)?)
     })?;
     let own = Arc::clone(&codec);
