@@ -411,12 +411,24 @@ fn others_are_told_of_a_script_that_takes_long() {
         )
     };
     for (command, by, other) in [
-        (&["EVAL", "while true do end", "0"][..], "SCRIPT", "FUNCTION"),
+        (
+            &["EVAL", "while true do end", "0"][..],
+            "SCRIPT",
+            "FUNCTION",
+        ),
         (&["FCALL", "long", "0"], "FUNCTION", "SCRIPT"),
     ] {
         let runner = busy(&db, command);
-        let told = |args: &[&str]| db.session().command(args).map_err(|error| error.to_string());
-        for args in [&["GET", "a"][..], &["PUBLISH", "a", "b"], &["BLPOP", "a", "0"]] {
+        let told = |args: &[&str]| {
+            db.session()
+                .command(args)
+                .map_err(|error| error.to_string())
+        };
+        for args in [
+            &["GET", "a"][..],
+            &["PUBLISH", "a", "b"],
+            &["BLPOP", "a", "0"],
+        ] {
             assert_eq!(told(args), Err(text(by)), "{args:?}");
         }
         assert_eq!(told(&[other, "KILL"]), Err(text(by)));
@@ -435,7 +447,10 @@ fn others_are_told_of_a_script_that_takes_long() {
         assert_eq!(stats.contains("duration_ms"), by == "FUNCTION", "{stats}");
         assert_eq!(told(&[by, "KILL"]), Ok(Reply::Status("OK")));
         let error = runner.join().expect("no panic").expect_err("it was killed");
-        assert!(error.to_string().starts_with("Script killed by user"), "{error}");
+        assert!(
+            error.to_string().starts_with("Script killed by user"),
+            "{error}"
+        );
         assert_eq!(db.command(["PING"]).expect("free"), Reply::Status("PONG"));
         assert!(adding.command(["EXEC"]).is_err(), "a command was refused");
         queued.command(["GET", "a"]).expect("queues");
@@ -465,7 +480,10 @@ fn what_has_written_is_not_killed_and_holds_up_nobody_for_longer_than_its_limit(
     let error = db.command(["SCRIPT", "KILL"]).expect_err("it has written");
     assert!(error.to_string().starts_with("UNKILLABLE"), "{error}");
     let error = runner.join().expect("no panic").expect_err("stopped");
-    assert!(error.to_string().contains("time limit was exceeded"), "{error}");
+    assert!(
+        error.to_string().contains("time limit was exceeded"),
+        "{error}"
+    );
     assert!(!db.exists("mine").expect("reads"));
 }
 
@@ -493,7 +511,10 @@ fn scripts_have_the_rights_of_their_caller() {
         let queued = Resp::of(session.command(["EXEC"]));
         let cut = |reply: String| {
             let end = reply.rfind(" script: ").unwrap_or(reply.len());
-            reply[..end].trim_start_matches('[').trim_end_matches(']').to_string()
+            reply[..end]
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_string()
         };
         let shown = cut(direct.show());
         assert_eq!(cut(by_function.show()), shown);
@@ -503,8 +524,15 @@ fn scripts_have_the_rights_of_their_caller() {
     assert_eq!(run("SET a 1"), "OK");
     let key = "(error) ERR ACL failure in script: No permissions to access a key";
     for line in [
-        "GET b", "SET b 1", "MGET a b", "COPY a b", "ZUNION 2 a b", "SORT a STORE b",
-        "BITOP NOT a b", "XREAD STREAMS a b 0 0", "GEORADIUS a 0 0 1 m STORE b",
+        "GET b",
+        "SET b 1",
+        "MGET a b",
+        "COPY a b",
+        "ZUNION 2 a b",
+        "SORT a STORE b",
+        "BITOP NOT a b",
+        "XREAD STREAMS a b 0 0",
+        "GEORADIUS a 0 0 1 m STORE b",
     ] {
         assert_eq!(run(line), key, "{line}");
     }
@@ -522,17 +550,37 @@ fn scripts_have_the_rights_of_their_caller() {
         "(error) ERR BY option of SORT denied due to insufficient ACL permissions."
     );
     let check = "local t = {} for i, line in ipairs(ARGV) do local words = {} for word in string.gmatch(line, '%S+') do words[#words + 1] = word end t[i] = redis.acl_check_cmd(unpack(words)) and 1 or 0 end return t";
-    let lines = ["GET a", "GET b", "INCR a", "PUBLISH x y", "PUBLISH ch y", "GET", "INCR", "MULTI", "CONFIG GET x"];
+    let lines = [
+        "GET a",
+        "GET b",
+        "INCR a",
+        "PUBLISH x y",
+        "PUBLISH ch y",
+        "GET",
+        "INCR",
+        "MULTI",
+        "CONFIG GET x",
+    ];
     let line = [&["EVAL", check, "0"], &lines[..]].concat();
     let checked = Resp::of(session.command(line)).show();
     let expected = [1, 0, 0, 0, 1, 1, 0, 1, 0].map(|flag| format!("(int) {flag}"));
     assert_eq!(checked, format!("[{}]", expected.join(" ")));
     let shown = Resp::of(session.command(["EVAL", "return redis.acl_check_cmd('nosuch')", "0"]));
-    assert!(shown.show().starts_with("(error) ERR Invalid command passed to redis.acl_check_cmd()"));
+    assert!(
+        shown
+            .show()
+            .starts_with("(error) ERR Invalid command passed to redis.acl_check_cmd()")
+    );
     let newest = Resp::of(db.session().command(["ACL", "LOG", "1"])).show();
     assert!(newest.contains("lua") && newest.contains("ada"), "{newest}");
-    db.acl().delete_user("ada").expect("is not the default user");
-    assert!(session.command(["EVAL", "return redis.call('GET', 'a')", "0"]).is_err());
+    db.acl()
+        .delete_user("ada")
+        .expect("is not the default user");
+    assert!(
+        session
+            .command(["EVAL", "return redis.call('GET', 'a')", "0"])
+            .is_err()
+    );
 }
 
 #[test]
@@ -544,16 +592,28 @@ fn scripts_obey_the_limit_of_memory_until_they_have_written() {
     while db.set(format!("fill:{at}"), "x".repeat(1_000)).is_ok() {
         at += 1;
     }
-    let run = |head: &str, body: &str| Resp::of(db.command(["EVAL", &format!("{head}{body}"), "0"])).show();
+    let run = |head: &str, body: &str| {
+        Resp::of(db.command(["EVAL", &format!("{head}{body}"), "0"])).show()
+    };
     let set = "return redis.call('SET', 'more', 'x')";
-    assert!(run("", set).starts_with("(error) OOM command not allowed when used memory > 'maxmemory'. script: "));
+    assert!(
+        run("", set).starts_with(
+            "(error) OOM command not allowed when used memory > 'maxmemory'. script: "
+        )
+    );
     assert_eq!(run("", "return redis.call('GET', 'none')"), "(nil)");
     assert_eq!(
         run("#!lua\n", set),
         "(error) OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
     );
     assert_eq!(run("#!lua flags=no-writes\n", "return 1"), "(int) 1");
-    assert_eq!(run("", "redis.call('DEL', 'none') return redis.call('SET', 'more', 'x')"), "OK");
+    assert_eq!(
+        run(
+            "",
+            "redis.call('DEL', 'none') return redis.call('SET', 'more', 'x')"
+        ),
+        "OK"
+    );
     assert_eq!(run("#!lua flags=allow-oom\n", set), "OK");
 }
 

@@ -96,8 +96,9 @@ impl Engine {
         };
         let now = self.mount.clock().monotonic();
         let running = self.scripts.running.lock();
-        let long =
-            |running: &&Arc<Running>| now.saturating_sub(running.since) >= threshold && concerns(running);
+        let long = |running: &&Arc<Running>| {
+            now.saturating_sub(running.since) >= threshold && concerns(running)
+        };
         running
             .iter()
             .find(long)

@@ -51,10 +51,10 @@ impl Calls<'_, '_, '_> {
                 }
                 self.execute(&args)
             }
-            Err(text) => Err(Error::refused(text)),
+            Err(text) => return Ok((false, error_table(lua, text)?)),
         };
         match reply {
-            Ok(Reply::Error(text)) => Ok((false, error_table(lua, &text)?)),
+            Ok(Reply::Error(text)) => Ok((false, told_table(lua, &text)?)),
             Ok(reply) => {
                 let proto = self.meter.proto.load(std::sync::atomic::Ordering::Relaxed);
                 Ok((true, convert::to_lua(lua, self.meter, proto, &reply)?))
@@ -63,7 +63,7 @@ impl Calls<'_, '_, '_> {
                 self.meter.stop(Stop::Work(error));
                 Err(mlua::Error::runtime("stopped"))
             }
-            Err(error) => Ok((false, error_table(lua, &error.reply_line())?)),
+            Err(error) => Ok((false, told_table(lua, &error.reply_line())?)),
         }
     }
 
@@ -178,8 +178,16 @@ fn number_of_db(text: &[u8]) -> Result<u8> {
 }
 
 /// The table that an error is in Lua.
-pub(super) fn error_table(lua: &Lua, text: &str) -> mlua::Result<Value> {
+fn error_table(lua: &Lua, text: &str) -> mlua::Result<Value> {
     let table: Table = lua.create_table_with_capacity(0, 1)?;
     table.raw_set("err", text)?;
+    table.into_lua(lua)
+}
+
+/// The table that an error of a command is in Lua, with the mark by which Redis counts it once.
+fn told_table(lua: &Lua, text: &str) -> mlua::Result<Value> {
+    let table: Table = lua.create_table_with_capacity(0, 2)?;
+    table.raw_set("err", text)?;
+    table.raw_set("ignore_error_stats_update", true)?;
     table.into_lua(lua)
 }

@@ -153,11 +153,10 @@ fn attempt(state: &mut State, work: &mut Work<'_>, job: &Job<'_>) -> Outcome {
         flags: job.flags(),
     };
     let replied = state.lua.scope(|scope| {
-        let invoke = scope.create_function_mut(
-            |lua, (only_check, count, args): (bool, usize, Table)| {
+        let invoke =
+            scope.create_function_mut(|lua, (only_check, count, args): (bool, usize, Table)| {
                 calls.invoke(lua, only_check, count, &args)
-            },
-        )?;
+            })?;
         let list = |items: &[&[u8]]| {
             let table = state.lua.create_table_with_capacity(items.len(), 0)?;
             for (at, item) in items.iter().enumerate() {

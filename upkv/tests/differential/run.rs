@@ -1,6 +1,7 @@
 //! One case on both sides, and the fewest of its commands that still differ.
 
 use crate::compare::same;
+use crate::generate::script::inner;
 use crate::generate::{self, Line, Step};
 use crate::known::{Known, known};
 use crate::server::{Ours, Side, Theirs, Value};
@@ -143,7 +144,16 @@ fn judge(line: &Line, ours: &Value, theirs: &Value) -> Verdict {
     if same(line.compare, ours, theirs) {
         return Verdict::Same;
     }
-    match known(&line.args, ours, theirs) {
+    let args = inner(&line.args);
+    let plain = |reply: &Value| match reply {
+        // What a script adds to an error.
+        Value::Line(b'-', text) if args.len() < line.args.len() => {
+            let end = text.rfind(" script: ").unwrap_or(text.len());
+            Value::Line(b'-', text[..end].into())
+        }
+        other => other.clone(),
+    };
+    match known(args, &plain(ours), &plain(theirs)) {
         Some(Known::Reply) => Verdict::Same,
         Some(Known::Data) => Verdict::Apart,
         None => Verdict::Different,
