@@ -6,11 +6,12 @@ mod kv;
 
 use std::sync::Arc;
 
-use kv::every::{EveryWorkload, idle};
+use kv::every::{EveryWorkload, idle, twins};
 use upkv::storage::testing::{
     CrashOptions, ErrorOptions, KillOptions, ModelOptions, RotOptions, Run, crash_images,
     io_errors, kill, model, rot, scaled,
 };
+use upkv::storage::vfs::MemVfs;
 use upkv::{Db, ManualClock, Store};
 
 const DEMOTING: EveryWorkload = EveryWorkload {
@@ -34,6 +35,27 @@ fn every_command_has_something_to_do() {
     // Those that wait are tried in transactions only.
     let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
     assert_eq!(idle, ["BLMOVE", "BZPOPMIN", "XREADGROUP GROUP i c"]);
+}
+
+#[test]
+fn replies_do_not_depend_on_where_values_are() {
+    let clock = ManualClock::default();
+    let store = Store::memory_builder().clock(Arc::new(clock.clone()));
+    let store = store.background(false).open().expect("a store");
+    let hot = Db::mount(&store, "kv").expect("mounts");
+    let disk = Store::builder("/sim/store").vfs(Arc::new(MemVfs::new()));
+    let disk = disk.clock(Arc::new(clock.clone())).background(false);
+    let disk = disk.open().expect("a store");
+    let cold = Db::mount(&disk, "kv").expect("mounts");
+    let random = upkv::storage::Random::seeded(5);
+    let run = Run {
+        random: &random,
+        clock: &clock,
+        store: &store,
+    };
+    let commands = usize::try_from(scaled(4_000)).expect("a small number");
+    let reads = twins(&run, (&hot, &cold), commands).expect("memory does not fail");
+    assert!(reads > 3_000, "{reads}");
 }
 
 #[test]

@@ -69,6 +69,35 @@ impl EveryWorkload {
     }
 }
 
+/// Two databases do the same; the values of the second leave memory before every command. Returns how many were told to.
+pub(crate) fn twins(run: &Run<'_>, (hot, cold): (&Db, &Db), commands: usize) -> Result<u64, Error> {
+    let workload = EveryWorkload {
+        demote: true,
+        predictable: true,
+    };
+    let sorted = |reply: Reply| match reply {
+        Reply::Set(mut members) => {
+            members.sort_by_key(text);
+            Reply::Set(members)
+        }
+        reply => reply,
+    };
+    let (mut ours, mut theirs) = (hot.session(), cold.session());
+    for _ in 0..commands {
+        let line = workload.line(&mut ours, run)?;
+        if may_wait(&line) {
+            continue;
+        }
+        cold.demote_all()?;
+        let expected = ours.command(&line).map(sorted);
+        let found = theirs.command(&line).map(sorted);
+        let line = show(&line);
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{line}");
+        assert_eq!(observe(cold)?, observe(hot)?, "{line}");
+    }
+    Ok(cold.stats().cold_reads)
+}
+
 /// The first words of commands that never changed anything in so many attempts.
 pub(crate) fn idle(run: &Run<'_>, db: &Db, attempts: usize) -> Result<Vec<String>, Error> {
     let mut idle: Vec<String> = lines::all().map(|line| lines::title(line)).collect();
