@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use smallvec::SmallVec;
+
 use super::event::Class;
 use super::{Flushed, Records, Touched, Work, position};
 use crate::error::{Error, Result};
@@ -39,7 +41,7 @@ impl Work<'_> {
             }
             Some(std::mem::replace(&mut entry.slot, slot))
         } else {
-            let key = key.into();
+            let key = touched.key.clone();
             shard.table.insert_new(probe, Box::new(Entry { key, slot }));
             None
         };
@@ -224,11 +226,13 @@ impl Work<'_> {
             shard: *shard,
             probe,
             key: key.into(),
+            edited: false,
+            logged: !self.engine.mount.is_memory(),
             replaced: false,
             old: None,
             old_expire_at,
             old_deadline,
-            undo: Vec::new(),
+            undo: SmallVec::new(),
             delta: Vec::new(),
             records: Records::default(),
         });
@@ -266,8 +270,11 @@ impl<T> Edit<'_, T> {
     pub(crate) fn note(&mut self, undo: Undo, log: impl FnOnce(&mut Vec<u8>)) {
         // A replaced slot is undone and logged as a whole.
         if !self.touched.replaced {
+            self.touched.edited = true;
             self.touched.undo.push(undo);
-            log(&mut self.touched.delta);
+            if self.touched.logged {
+                log(&mut self.touched.delta);
+            }
         }
     }
 }

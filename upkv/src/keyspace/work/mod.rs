@@ -16,12 +16,14 @@ pub(crate) mod event;
 mod fields;
 
 use parking_lot::MutexGuard;
+use smallvec::SmallVec;
 
 pub(crate) use self::change::Edit;
 use self::event::{Class, News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
+use super::key::Key;
 use super::shard::Shard;
 use super::table::{Probe, Table};
 use crate::cold::DEMOTE_BYTES_MIN;
@@ -44,19 +46,21 @@ pub struct Work<'a> {
     db: u8,
     /// The same as the shards and the log number it.
     physical: u8,
-    held: Vec<(usize, MutexGuard<'a, Shard>)>,
-    touched: Vec<Touched>,
+    held: Held<'a>,
+    touched: SmallVec<[Touched; 1]>,
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
     news: News,
-    waiting: Waiting,
+    waiting: Option<Box<Waiting>>,
     /// Number of the client on whose behalf this runs; 0 without one.
     pub(crate) client: u64,
     /// Whether what is read counts as used.
     pub(crate) touches: bool,
     /// Whether the rights of the client are limited.
     pub(crate) restricted: bool,
+    /// The key that was looked for last, with its hashes.
+    last: Option<(Key, Probe)>,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -64,6 +68,9 @@ pub struct Work<'a> {
     /// The command at work only reads, so that it tells of keys it does not find.
     pub(crate) reads: bool,
 }
+
+/// Locked shards by number, in order; nearly always one.
+type Held<'a> = SmallVec<[(usize, MutexGuard<'a, Shard>); 1]>;
 
 /// Why a work has to start over.
 #[derive(Debug)]
@@ -99,15 +106,20 @@ pub(crate) struct Loaded {
 struct Touched {
     shard: usize,
     probe: Probe,
-    key: Box<[u8]>,
+    key: Key,
     /// Whether the whole slot was replaced or removed; `old` is what was there.
     replaced: bool,
     old: Option<Slot>,
     old_expire_at: u64,
     /// When the key or a part of it was due next; 0 if never.
     old_deadline: u64,
-    undo: Vec<Undo>,
+    /// Whether a part of the value changed.
+    edited: bool,
+    undo: SmallVec<[Undo; 1]>,
+    /// The changes of parts, as they go to the log; empty where nothing is logged.
     delta: Vec<u8>,
+    /// Whether changes go to the log.
+    logged: bool,
     records: Records,
 }
 
@@ -124,7 +136,7 @@ struct Records {
 struct Flushed {
     physical: u8,
     tables: Vec<Table<Box<Entry>>>,
-    touched: Vec<Touched>,
+    touched: SmallVec<[Touched; 1]>,
 }
 
 enum Place {
@@ -147,12 +159,13 @@ impl<'a> Work<'a> {
             now: engine.mount.now().as_millis(),
             db,
             physical: engine.swapped.physical(db),
-            held: Vec::new(),
-            touched: Vec::new(),
+            held: SmallVec::new(),
+            touched: SmallVec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
             news: News::default(),
-            waiting: Waiting::default(),
+            waiting: None,
+            last: None,
             client: 0,
             touches: true,
             restricted: false,
@@ -214,8 +227,7 @@ impl<'a> Work<'a> {
     /// Locks the shards of `keys`, in order.
     pub(crate) fn hold_keys(&mut self, keys: &[&[u8]]) -> Result<()> {
         if let [key] = keys {
-            let index = self.shard_of(self.engine.hashers.placement(key));
-            return self.hold(index).map(drop);
+            return self.place(key).map(drop);
         }
         let mut shards: Vec<usize> = keys
             .iter()
@@ -258,8 +270,20 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {
+    /// Both hashes of a key; a command mostly asks for the same one again and again.
+    fn probe(&mut self, key: &[u8]) -> Probe {
+        if let Some((last, probe)) = &self.last
+            && **last == *key
+        {
+            return *probe;
+        }
         let probe = self.engine.hashers.probe(key);
+        self.last = Key::in_place(key).map(|key| (key, probe));
+        probe
+    }
+
+    fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {
+        let probe = self.probe(key);
         let held = self.hold(self.shard_of(probe.placement))?;
         Ok((held, probe))
     }
@@ -477,7 +501,7 @@ impl Drop for Work<'_> {
 fn cold_ref(shard: usize, entry: &Entry) -> ColdRef {
     ColdRef {
         shard,
-        key: entry.key.clone(),
+        key: (*entry.key).into(),
         kind: entry.slot.object.kind(),
         chain: entry.slot.home.chain(),
     }
