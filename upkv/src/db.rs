@@ -10,6 +10,7 @@ use crate::builder::Builder;
 use crate::command;
 use crate::command::{Reply, Session};
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, DATABASES, Engine, Keys};
 use crate::keyspace::work::Work;
 use crate::ops;
@@ -230,7 +231,12 @@ impl Db {
     ///
     /// That of the handle: by default a process crash loses nothing and a power loss at most one second.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        self.set_with(key, value, SetOptions::new()).map(drop)
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.engine.check_room()?;
+        match self.engine.set_directly(self.caller(), key, value)? {
+            Direct::Done(()) => Ok(()),
+            Direct::Ordinary => self.set_with(key, value, SetOptions::new()).map(drop),
+        }
     }
 
     /// Sets a string under conditions and with a deadline; whether it was set.
@@ -417,7 +423,11 @@ impl Db {
     /// As [`Db::incr`].
     pub fn incr_by(&self, key: impl AsRef<[u8]>, change: i64) -> Result<i64> {
         let key = key.as_ref();
-        self.grow(key, |work| ops::string::incr_by(work, key, change))
+        self.engine.check_room()?;
+        match self.engine.add_directly(self.caller(), key, change)? {
+            Direct::Done(sum) => Ok(sum),
+            Direct::Ordinary => self.run(key, |work| ops::string::incr_by(work, key, change)),
+        }
     }
 
     /// Adds to the decimal at `key`, exactly to 17 fractional digits; the sum.

@@ -49,6 +49,7 @@ pub(crate) use table::sorted_rows;
 pub(crate) use waiting::execute;
 
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
 
@@ -56,6 +57,11 @@ use crate::keyspace::work::Work;
 fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
     engine.check_room_for(command)?;
+    if let row::Handler::Direct { at_once, .. } = command.handler
+        && let Direct::Done(reply) = at_once(engine, caller, args)?
+    {
+        return Ok(reply);
+    }
     let found;
     let keys = if let row::At::Range {
         first: 1, last: 1, ..
@@ -98,7 +104,7 @@ fn run_in(work: &mut Work<'_>, command: &Command, args: &[&[u8]]) -> Result<Repl
 /// What runs the command on data; the rest needs a session.
 pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
     match command.handler {
-        row::Handler::Data(handler) => Ok(handler),
+        row::Handler::Data(handler) | row::Handler::Direct { data: handler, .. } => Ok(handler),
         row::Handler::Session(_) => {
             let name = command.name.to_ascii_uppercase().replace('|', " ");
             Err(Error::refused_with(match &name[..] {
