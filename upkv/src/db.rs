@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use crate::builder::Builder;
 use crate::command;
 use crate::command::{Reply, Session};
@@ -644,9 +642,8 @@ impl Db {
     /// # Ok::<(), upkv::Error>(())
     /// ```
     pub fn command<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
-        // Most commands have few words; those need no list on the heap.
-        let owned: SmallVec<[A; 6]> = args.into_iter().collect();
-        let args: SmallVec<[&[u8]; 6]> = owned.iter().map(AsRef::as_ref).collect();
+        let owned: command::Words<A> = args.into_iter().collect();
+        let args: command::Words<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
         command::execute(self, &args)
     }
 

@@ -52,24 +52,17 @@ impl Batch {
         self.counts.is_empty()
     }
 
-    /// Calls `each` with the words of every command in order.
-    fn try_each(&self, mut each: impl FnMut(&[&[u8]]) -> Result<()>) -> Result<()> {
-        const MOST: usize = 8;
+    /// The commands in order, each as its words.
+    fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = &[u8]> + Clone> {
         let (mut from, mut next) = (0, 0);
-        for &count in &self.counts {
-            let mut words = [&[][..]; MOST];
-            for (slot, &end) in words.iter_mut().zip(&self.words[next..next + count]) {
-                *slot = &self.bytes[from..end];
-                from = end;
-            }
+        self.counts.iter().map(move |count| {
+            let ends = &self.words[next..next + count];
+            let start = from;
             next += count;
-            each(
-                words
-                    .get(..count)
-                    .ok_or("a command of more than eight words")?,
-            )?;
-        }
-        Ok(())
+            from = ends.last().copied().unwrap_or(from);
+            let starts = std::iter::once(start).chain(ends.iter().copied());
+            starts.zip(ends).map(|(from, end)| &self.bytes[from..*end])
+        })
     }
 }
 
@@ -77,19 +70,19 @@ impl Batch {
 #[derive(Debug)]
 pub struct InProcess {
     db: upkv::Db,
+    pipelines: bool,
     name: String,
 }
 
 impl InProcess {
-    /// `db`, named with the durability of its store.
-    pub fn new(db: upkv::Db, durability: &str) -> Self {
+    /// `db`, named with the durability of its store; `pipelines` to wait for it once a batch, as the server does.
+    pub fn new(db: upkv::Db, durability: &str, pipelines: bool) -> Self {
         let name = format!("up {durability}");
-        Self { db, name }
-    }
-
-    /// The database.
-    pub const fn db(&self) -> &upkv::Db {
-        &self.db
+        Self {
+            db,
+            pipelines,
+            name,
+        }
     }
 }
 
@@ -99,7 +92,13 @@ impl Commands for InProcess {
     }
 
     fn run(&mut self, batch: &Batch) -> Result<()> {
-        batch.try_each(|words| {
+        if self.pipelines {
+            for reply in self.db.pipeline(batch.iter())? {
+                reply?;
+            }
+            return Ok(());
+        }
+        batch.iter().try_for_each(|words| {
             self.db.command(words)?;
             Ok(())
         })
@@ -233,15 +232,14 @@ impl Commands for Server {
     fn run(&mut self, batch: &Batch) -> Result<()> {
         let request = &mut self.request;
         request.clear();
-        batch.try_each(|words| {
-            write!(request, "*{}\r\n", words.len())?;
+        for words in batch.iter() {
+            write!(request, "*{}\r\n", words.clone().count())?;
             for word in words {
                 write!(request, "${}\r\n", word.len())?;
                 request.extend_from_slice(word);
                 request.extend_from_slice(b"\r\n");
             }
-            Ok(())
-        })?;
+        }
         self.stream.write_all(&self.request)?;
         self.replies(batch.len())
     }

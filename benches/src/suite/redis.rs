@@ -132,7 +132,12 @@ fn commands(bench: &mut Bench, log: bool) -> Result<()> {
     } else {
         (Store::memory()?, "nothing kept")
     };
-    let mut ours = InProcess::new(Db::mount_with(&store, "bench", DbOptions::new())?, kept);
+    // Where the disk is waited for, a client's pipeline waits once; so does ours.
+    let mut ours = InProcess::new(
+        Db::mount_with(&store, "bench", DbOptions::new())?,
+        kept,
+        log,
+    );
     let peer_dir = bench.fresh_dir("redis-peer")?;
     let mut peer = Server::start("redis-server", &peer_dir, log)?;
     bench.progress(&format!("loading {keys} keys"));
@@ -143,7 +148,14 @@ fn commands(bench: &mut Bench, log: bool) -> Result<()> {
     }
     for (name, form) in FORMS {
         let spec = higher(
-            format!("command() {name}, {keys} keys x {VALUE_BYTES} B, {kept}, 1 thread"),
+            format!(
+                "{} {name}, {keys} keys x {VALUE_BYTES} B, {kept}, 1 thread",
+                if log {
+                    "pipeline() of 100"
+                } else {
+                    "command()"
+                }
+            ),
             "1/s",
             Goal::RatioAtLeast(3.0),
         );
@@ -316,7 +328,7 @@ fn memory(bench: &mut Bench) -> Result<()> {
         let ours = Contender::new("up, its heap", || {
             let (engine, grown) = allocator::growth(|| -> Result<InProcess> {
                 let db = Db::mount(&Store::memory()?, "bench")?;
-                let mut engine = InProcess::new(db, "");
+                let mut engine = InProcess::new(db, "", false);
                 fill(&mut engine, count, form)?;
                 Ok(engine)
             });

@@ -18,6 +18,7 @@ mod keys;
 mod list;
 mod multi;
 mod object;
+mod pipeline;
 mod pubsub;
 mod reply;
 pub(crate) mod row;
@@ -48,10 +49,15 @@ pub(crate) use session::{Replies, Step};
 pub(crate) use table::sorted_rows;
 pub(crate) use waiting::execute;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
 use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
+
+/// The words of a command; most have few, and those need no list on the heap.
+pub(crate) type Words<A> = SmallVec<[A; 6]>;
 
 /// Runs a command that does not wait.
 fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {

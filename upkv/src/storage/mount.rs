@@ -213,8 +213,16 @@ impl Mount {
     ///
     /// `OutcomeUnknown` if the bytes could not be written or synced.
     pub fn settle(&self, commit: &Commit, level: Option<Durability>) -> Result<()> {
-        self.core
-            .settle(commit.seq, level.unwrap_or(self.durability))
+        self.settle_up_to(commit.seq, level)
+    }
+
+    /// As [`Mount::settle`] for all commits up to a number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mount::settle`].
+    pub fn settle_up_to(&self, seq: Seq, level: Option<Durability>) -> Result<()> {
+        self.core.settle(seq, level.unwrap_or(self.durability))
     }
 
     /// Makes every commit so far survive a power loss.
