@@ -750,6 +750,7 @@ impl Db {
             client: 0,
             touches: true,
             restricted: false,
+            told_busy: true,
         }
     }
 

@@ -66,7 +66,7 @@ pub(super) static ROWS: &[Command] = rows! { "string";
 };
 
 fn get_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
-    if !caller.touches || engine.notifies(Class::MISS) {
+    if !caller.touches || engine.notifies(Class::MISS) || engine.may_be_busy() {
         return Ok(Direct::Ordinary);
     }
     let value = engine.get(caller.db, args[1])?;

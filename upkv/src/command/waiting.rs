@@ -80,6 +80,7 @@ impl Future for ReplyFuture {
 /// Runs one command on its own, or leaves it waiting.
 fn start(db: &Db, caller: Caller, args: &[&[u8]]) -> Result<Started> {
     let command = Command::find(args)?;
+    db.engine.check_not_busy(command)?;
     if command.has(BLOCKING) {
         db.engine.check_room_for(command)?;
         return db.engine.start_waiting(caller, command, args);

@@ -174,9 +174,7 @@ fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (keys, rest) = args::counted_keys(&args[1..], "zintercard")?;
     // Types are checked before the options, as Redis does.
-    for key in keys {
-        work.expect_kind(key, Kind::Zset)?;
-    }
+    zset::expect_scored(work, keys)?;
     let mut limit = 0;
     let mut options = args::Options::new(rest);
     while let Some(option) = options.next() {

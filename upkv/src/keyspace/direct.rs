@@ -14,7 +14,6 @@ use crate::keyspace::shard::Shard;
 use crate::number;
 use crate::ops::check_size;
 use crate::persist::record;
-use crate::storage::Commit;
 use crate::value::{Kind, Object};
 
 /// What came of the short way.
@@ -85,72 +84,55 @@ impl Engine {
         }
         let probe = self.hashers.probe(key);
         let now = self.mount.now().as_millis();
-        let (physical, mut shard) = loop {
-            let physical = self.swapped.physical(caller.db);
-            let index = self.first_shard(physical) + self.shard_of(probe.placement);
-            let shard = self.shard(index).lock();
-            if self.swapped.physical(caller.db) == physical {
-                break (physical, shard);
-            }
+        let physical = self.swapped.physical(caller.db);
+        let index = self.first_shard(physical) + self.shard_of(probe.placement);
+        // Who waits for a lock may have to be told why; the ordinary way knows.
+        let Some(mut shard) = self.shard(index).try_lock() else {
+            return Ok(Direct::Ordinary);
         };
-        if !shard.waiting.is_empty() {
+        if self.swapped.physical(caller.db) != physical || !shard.waiting.is_empty() {
             return Ok(Direct::Ordinary);
         }
         let slot = shard.live(probe, key, now).map(|entry| &entry.slot);
         let Direct::Done((object, expire_at, value)) = next(slot)? else {
             return Ok(Direct::Ordinary);
         };
-        let commit = if self.mount.is_memory() {
-            None
+        let (commit, home) = if self.mount.is_memory() {
+            (self.mount.pass(), Home::default())
         } else {
             let mut frame = self.mount.frame();
             record::push_image(&mut frame, &self.mount, physical, key, expire_at, &object);
-            Some(self.mount.append(&mut frame)?)
+            let commit = self.mount.append(&mut frame)?;
+            let at = commit.address(0);
+            (commit, Home::at(at))
         };
-        self.install(
-            &mut shard,
-            probe,
-            key,
-            object,
-            (expire_at, now),
-            commit.as_ref(),
-        );
+        let mut slot = Slot::new(object, expire_at);
+        slot.home = home;
+        self.install(&mut shard, probe, key, slot, now);
         self.report_used(&mut shard);
         drop(shard);
         self.relieve();
-        if let Some(commit) = &commit {
-            self.mount.settle(commit, caller.level)?;
-        }
+        self.mount.settle(&commit, caller.level)?;
         Ok(Direct::Done(value))
     }
 
-    fn install(
-        &self,
-        shard: &mut Shard,
-        probe: Probe,
-        key: &[u8],
-        object: Object,
-        (expire_at, now): (u64, u64),
-        commit: Option<&Commit>,
-    ) {
+    /// Puts a slot in the place of the key's present one.
+    fn install(&self, shard: &mut Shard, probe: Probe, key: &[u8], mut slot: Slot, now: u64) {
         let counts = self.evictor.counts();
-        let home = commit.map_or_else(Home::default, |commit| Home::at(commit.address(0)));
-        home.records().for_each(|at| self.mount.retain(at));
+        slot.access = Access::new(now, counts);
+        slot.home.records().for_each(|at| self.mount.retain(at));
         if let Some(entry) = shard.table.find_mut(probe, key) {
-            let slot = &mut entry.slot;
-            if !counts {
-                slot.access = Access::new(now, counts);
+            let before = &entry.slot;
+            before.home.records().for_each(|at| self.mount.release(at));
+            slot.inherit_heat(before);
+            if counts {
+                slot.access = before.access;
             }
-            slot.home.records().for_each(|at| self.mount.release(at));
-            (slot.home, slot.object) = (home, object);
-            (slot.expire_at, slot.raw) = (expire_at, false);
-            let memory = entry.memory();
-            shard.used = shard.used + memory - entry.slot.counted;
-            entry.slot.counted = memory;
+            shard.used -= before.counted;
+            entry.slot = slot;
+            entry.slot.counted = entry.memory();
+            shard.used += entry.slot.counted;
         } else {
-            let mut slot = Slot::new(object, expire_at);
-            slot.access = Access::new(now, counts);
-            slot.home = home;
             let key = Key::from(key);
             let mut entry = Box::new(Entry { key, slot });
             entry.slot.counted = entry.memory();

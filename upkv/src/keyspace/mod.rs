@@ -11,6 +11,7 @@ pub(crate) mod entry;
 pub(crate) mod evict;
 pub(crate) mod expiry;
 pub(crate) mod key;
+pub(crate) mod libraries;
 pub(crate) mod shard;
 pub(crate) mod table;
 pub(crate) mod work;

@@ -91,6 +91,9 @@ pub(crate) fn create(
         ));
     }
     let last = start.id(stream);
+    let added = stream.map_or(0, |stream| stream.counters().added);
+    // No group has read more than there ever was.
+    let read = read.map(|read| read.min(added));
     let mut edit = work
         .edit_of::<Stream>(key, true)?
         .expect("created when missing");
@@ -128,6 +131,7 @@ pub(crate) fn set_id(
 ) -> Result<()> {
     let mut edit = edit_group(work, key, group)?;
     let last = start.id(Some(&edit));
+    let read = read.map(|read| read.min(edit.counters().added));
     edit.apply(&Effect::Group { group, last, read });
     work.notify(Class::STREAM, "xgroup-setid", key);
     Ok(())
@@ -232,14 +236,19 @@ pub(crate) fn read_new(
     let found = stream.group(group).ok_or_else(refused)?;
     let mut read = found.read;
     let mut entries = Vec::new();
-    if let Some(start) = found.last.next() {
+    let mut last = found.last;
+    let first = stream.first_id();
+    if let Some(start) = last.next() {
         let range = stream.entries().range(start, StreamId::MAX);
         for entry in range.take(count) {
             read = match read {
-                Some(read) if !has_gaps_from(stream, entry.id) => Some(read.saturating_add(1)),
+                Some(read) if last >= first && !has_gaps_from(stream, last) => {
+                    Some(read.saturating_add(1))
+                }
                 before if stream.counters().added == 0 => before,
                 _ => entries_up_to(stream, entry.id),
             };
+            last = entry.id;
             entries.push(StreamEntry::copy(entry));
         }
     }
@@ -252,8 +261,8 @@ pub(crate) fn read_new(
     if !no_ack {
         let ids = entries.iter().map(|entry| (entry.id, 1)).collect();
         edit.assign(group, consumer, now, ids);
+        edit.activate(group, consumer, now);
     }
-    edit.activate(group, consumer, now);
     Ok(entries)
 }
 

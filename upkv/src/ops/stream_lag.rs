@@ -36,8 +36,13 @@ pub(crate) fn entries_up_to(stream: &Stream, id: StreamId) -> Option<u64> {
 /// How many entries a group has still to read, if that can be told.
 pub(crate) fn lag(stream: &Stream, group: &Group) -> Option<u64> {
     let added = stream.counters().added;
-    if added == 0 {
+    let len = stream.len() as u64;
+    if added == 0 || len == 0 {
         return Some(0);
+    }
+    let first = stream.first_id();
+    if group.last < first && stream.counters().max_deleted < first {
+        return Some(len);
     }
     let read = match group.read {
         Some(read) if !has_gaps_from(stream, group.last) => Some(read),

@@ -9,8 +9,9 @@ use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
-use crate::value::Object;
+use crate::value::set::Set;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
+use crate::value::{Kind, Object};
 
 /// A member that left its set, with the score it had.
 pub(crate) type Scored = (Bytes, f64);
@@ -268,6 +269,28 @@ fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     }
 }
 
+/// Refuses keys that are neither sorted sets nor sets, without reading them.
+pub(crate) fn expect_scored(work: &mut Work<'_>, keys: &[&[u8]]) -> Result<()> {
+    for key in keys {
+        if !matches!(work.kind(key)?, None | Some(Kind::Zset | Kind::Set)) {
+            return Err(Error::WrongType);
+        }
+    }
+    Ok(())
+}
+
+/// Members of a sorted set, or of a set, whose members count as 1 each; nothing without the key.
+fn scored(work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Scored>> {
+    if work.kind(key)? == Some(Kind::Set) {
+        let members = super::set::members(work, key)?.into_iter();
+        return Ok(members.map(|member| (member, 1.0)).collect());
+    }
+    let members = work
+        .zset(key)?
+        .map(|zset| collect(zset, 0..usize::MAX, false));
+    Ok(members.unwrap_or_default())
+}
+
 /// Replaces `key` by a sorted set of these members, which `event` names, or removes it when there are none.
 pub(crate) fn store(
     work: &mut Work<'_>,
@@ -330,10 +353,7 @@ pub(crate) fn combine(
     let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
     for (at, key) in keys.iter().enumerate() {
         let weight = weights.get(at).copied().unwrap_or(1.0);
-        let members = work
-            .zset(key)?
-            .map(|zset| collect(zset, 0..usize::MAX, false));
-        for (member, score) in members.unwrap_or_default() {
+        for (member, score) in scored(work, key)? {
             let weighted = score * weight;
             // The sum makes 0 of -0, which would come before it.
             let weighted = if weighted.is_nan() {
@@ -373,28 +393,28 @@ pub(crate) fn combine(
 ///
 /// O(sets times the smallest).
 pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
-    let mut smallest: Option<(usize, usize)> = None;
-    let mut missing = false;
-    for (at, key) in keys.iter().enumerate() {
-        let len = work.zset(key)?.map_or(0, Zset::len);
-        missing |= len == 0;
-        if smallest.is_none_or(|(_, least)| len < least) {
-            smallest = Some((at, len));
+    let mut smallest: Option<(usize, &[u8])> = None;
+    for key in keys {
+        let len = match work.kind(key)? {
+            Some(Kind::Set) => work.read::<Set>(key)?.map_or(0, Set::len),
+            _ => work.zset(key)?.map_or(0, Zset::len),
+        };
+        if smallest.is_none_or(|(least, _)| len < least) {
+            smallest = Some((len, key));
         }
     }
-    let Some((first, _)) = smallest.filter(|_| !missing) else {
+    let Some((_, smallest)) = smallest.filter(|(len, _)| *len > 0) else {
         return Ok(0);
     };
-    let mut members: Vec<Bytes> = match work.zset(keys[first])? {
-        Some(zset) => collect(zset, 0..usize::MAX, false)
-            .into_iter()
-            .map(|item| item.0)
-            .collect(),
-        None => Vec::new(),
-    };
+    let mut members = scored(work, smallest)?;
     for key in keys {
-        let zset = work.zset(key)?;
-        members.retain(|member| zset.is_some_and(|zset| zset.score(member).is_some()));
+        if work.kind(key)? == Some(Kind::Set) {
+            let set = work.read::<Set>(key)?;
+            members.retain(|(member, _)| set.is_some_and(|set| set.contains(member)));
+        } else {
+            let zset = work.zset(key)?;
+            members.retain(|(member, _)| zset.is_some_and(|zset| zset.score(member).is_some()));
+        }
     }
     Ok(if limit == 0 {
         members.len()

@@ -207,6 +207,12 @@ impl Mount {
         self.core.log.append(frame)
     }
 
+    /// Takes a place in the order for a change that is not logged, in a store without files.
+    pub(crate) fn pass(&self) -> Commit {
+        debug_assert!(self.is_memory(), "what has files is logged");
+        self.core.log.pass()
+    }
+
     /// Waits until the commit holds at `level`, or at the engine's own level. Call it with no lock held.
     ///
     /// # Errors

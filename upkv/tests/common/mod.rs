@@ -98,12 +98,26 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts a server; `None`, with the reason printed, if there is none on this machine.
+    /// Starts the `redis-server` of this machine; `None`, with the reason printed, if there is none.
     pub(crate) fn start(name: &str) -> Option<Self> {
+        Self::run("redis-server", name)
+    }
+
+    /// Starts the newer server that `DIFFERENTIAL_SERVER` names; `None`, with the reason printed, without one.
+    pub(crate) fn start_newer(name: &str) -> Option<Self> {
+        let Ok(program) = std::env::var("DIFFERENTIAL_SERVER") else {
+            eprintln!("SKIPPED: DIFFERENTIAL_SERVER names no server");
+            return None;
+        };
+        Self::run(&program, name)
+    }
+
+    /// Starts a server with a directory and a socket of its own.
+    fn run(program: &str, name: &str) -> Option<Self> {
         let dir = std::env::temp_dir().join(format!("upkv-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary directory");
         let path = dir.join("redis.sock");
-        let spawned = Command::new("redis-server")
+        let spawned = Command::new(program)
             .args([
                 "--port",
                 "0",
@@ -121,18 +135,18 @@ impl Redis {
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) => {
-                eprintln!("SKIPPED: redis-server cannot be started: {error}");
+                eprintln!("SKIPPED: {program} cannot be started: {error}");
                 std::fs::remove_dir_all(&dir).ok();
                 return None;
             }
         };
-        // The server says when it listens; reading that is the only wait.
+        // The server says when it listens, from 7.2 on in a sentence of its own; reading that is the only wait.
         let log = BufReader::new(child.stdout.take().expect("piped"));
         let ready = log
             .lines()
             .map_while(Result::ok)
-            .any(|line| line.contains("ready to accept connections"));
-        assert!(ready, "redis-server ended before it listened");
+            .any(|line| line.contains("eady to accept connections"));
+        assert!(ready, "{program} ended before it listened");
         let socket = UnixStream::connect(&path).expect("the server listens");
         Some(Self {
             child,

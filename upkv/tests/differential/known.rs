@@ -1,6 +1,6 @@
 //! Differences that are meant: each is in `docs/commands.md`, or follows a version newer than the server.
 
-use crate::server::Value;
+use crate::server::{Value, Version};
 
 /// What a known difference means for the commands after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,12 +12,21 @@ pub(crate) enum Known {
 }
 
 /// Whether two different replies are to be expected.
-pub(crate) fn known(args: &[Vec<u8>], ours: &Value, theirs: &Value) -> Option<Known> {
+pub(crate) fn known(
+    args: &[Vec<u8>],
+    ours: &Value,
+    theirs: &Value,
+    version: Version,
+) -> Option<Known> {
     let name = String::from_utf8_lossy(&args[0]).to_ascii_uppercase();
     let refused = match ours {
         Value::Line(b'-', text) => text.as_str(),
         _ => "",
     };
+    // A server quotes an argument up to its first zero byte.
+    if refused.contains('\0') && theirs.is_error() {
+        return Some(Known::Reply);
+    }
     match &name[..] {
         // Older servers read a sign, or nothing, as a number.
         "SCAN" | "HSCAN" | "ZSCAN" | "SSCAN" if refused == "ERR invalid cursor" => {
@@ -31,6 +40,25 @@ pub(crate) fn known(args: &[Vec<u8>], ours: &Value, theirs: &Value) -> Option<Kn
         "DBSIZE" if matches!((ours, theirs), (Value::Line(b':', _), Value::Line(b':', _))) => {
             Some(Known::Reply)
         }
+        // "The last entry" came with 7.4.
+        "XREAD" if version < Version(7, 4) && args.iter().any(|arg| arg == b"+") => {
+            is_refused(theirs, "ERR Invalid stream ID").then_some(Known::Reply)
+        }
+        // From 8.0 on the text names the command.
+        "XREAD" | "XREADGROUP" if refused.starts_with("ERR Unbalanced") => {
+            is_refused(theirs, "ERR Unbalanced").then_some(Known::Reply)
+        }
+        // Ids are digits here; servers take signs and spaces in front of them, too.
+        _ if name.starts_with('X')
+            && (refused.starts_with("ERR Invalid stream ID") || refused.contains("option '"))
+            && args
+                .iter()
+                .any(|arg| arg.split(|byte| *byte == b'-').any(is_padded)) =>
+        {
+            Some(Known::Data)
+        }
+        // There, a consumer comes to be when it first gets something.
+        "XGROUP" if version < Version(7, 2) && is(args, "CREATECONSUMER") => Some(Known::Reply),
         // Older servers take the least integer as a rank.
         "LPOS" if refused.starts_with("ERR value is out of range, value must") => {
             Some(Known::Reply)
@@ -66,6 +94,23 @@ pub(crate) fn known(args: &[Vec<u8>], ours: &Value, theirs: &Value) -> Option<Kn
         },
         _ => None,
     }
+}
+
+/// Whether that is the subcommand.
+fn is(args: &[Vec<u8>], subcommand: &str) -> bool {
+    args.get(1)
+        .is_some_and(|arg| arg.eq_ignore_ascii_case(subcommand.as_bytes()))
+}
+
+/// Whether that is a number with more than digits in front.
+fn is_padded(part: &[u8]) -> bool {
+    let digits = part.trim_ascii_start();
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
+    digits.len() != part.len() && digits.iter().all(u8::is_ascii_digit)
+}
+
+fn is_refused(reply: &Value, start: &str) -> bool {
+    matches!(reply, Value::Line(b'-', text) if text.starts_with(start))
 }
 
 /// Whether a scan did not look at all there is.

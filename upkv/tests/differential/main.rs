@@ -1,9 +1,10 @@
 //! Random commands on this engine and on a real `redis-server`: replies must be equal, and in the end the data.
 //!
-//! `DIFFERENTIAL_COMMANDS` sets how many commands are sent, 200,000 without it; `DIFFERENTIAL_SEED` runs the one case
-//! that a failure named, `DIFFERENTIAL_CHAPTER` one chapter of `generate/`. Half of the cases speak RESP3; a quarter
-//! drop every value from memory now and then, which must not change a reply. A failure prints its seed and the
-//! fewest commands that still differ. Skips, saying so, where there is no `redis-server`.
+//! The servers are the `redis-server` of the machine and, with all that is newer, the one that `DIFFERENTIAL_SERVER`
+//! names. `DIFFERENTIAL_COMMANDS` sets how many commands each is sent, 100,000 without it; `DIFFERENTIAL_SEED` runs the
+//! one case that a failure named, or from there on if both are set; `DIFFERENTIAL_CHAPTER` one chapter of `generate/`.
+//! Half of the cases speak RESP3; a quarter drop every value from memory now and then, which must not change a reply.
+//! A failure prints its seed and the fewest commands that still differ. Skips, saying so, where there is no server.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,14 +29,25 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn replies_equal_those_of_redis() {
-    let Some(server) = Redis::start("differential") else {
-        return;
-    };
-    let mut theirs = server::Theirs::connect(&server);
-    let commands = number("DIFFERENTIAL_COMMANDS").unwrap_or(200_000);
+    if let Some(server) = Redis::start("differential") {
+        compare(&server);
+    }
+}
+
+#[test]
+fn replies_equal_those_of_a_newer_redis() {
+    if let Some(server) = Redis::start_newer("differential-newer") {
+        compare(&server);
+    }
+}
+
+fn compare(server: &Redis) {
+    let mut theirs = server::Theirs::connect(server);
+    let commands = number("DIFFERENTIAL_COMMANDS");
+    let cases = commands.unwrap_or(100_000).div_ceil(LENGTH as u64);
     let (first, cases) = match number("DIFFERENTIAL_SEED") {
-        Some(seed) => (seed, 1),
-        None => (1, commands.div_ceil(LENGTH as u64)),
+        Some(seed) if commands.is_none() => (seed, 1),
+        seed => (seed.unwrap_or(1), cases),
     };
     let mut failures = Vec::new();
     for seed in first..first + cases {

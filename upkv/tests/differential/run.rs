@@ -1,9 +1,10 @@
 //! One case on both sides, and the fewest of its commands that still differ.
 
 use crate::compare::same;
+use crate::generate::script::inner;
 use crate::generate::{self, Line, Step};
 use crate::known::{Known, known};
-use crate::server::{Ours, Side, Theirs, Value};
+use crate::server::{Ours, Side, Theirs, Value, Version};
 use crate::walk;
 
 /// How often a failing case may be run again to make it smaller.
@@ -31,7 +32,7 @@ pub(crate) fn case(theirs: &mut Theirs, seed: u64, length: usize) -> Option<Stri
         resp3: seed / 7 % 2 == 1,
         demotes: seed % 4 == 3,
     };
-    let (chapters, steps) = generate::steps(seed, length);
+    let (chapters, steps) = generate::steps(seed, length, theirs.version);
     let mut found = differs(theirs, &steps, mode)?;
     let mut fewest = steps[..found.steps].to_vec();
     let mut chunk = (fewest.len() / 2).max(1);
@@ -58,7 +59,8 @@ pub(crate) fn case(theirs: &mut Theirs, seed: u64, length: usize) -> Option<Stri
     let lines = fewest.iter().flatten();
     let lines: Vec<String> = lines.map(Line::show).collect();
     Some(format!(
-        "seed {seed} ({chapters}), {mode:?}: after\n  {}\nthe replies to {} differ:\n  ours   {}\n  theirs {}",
+        "seed {seed} ({chapters}), {:?}, {mode:?}: after\n  {}\nthe replies to {} differ:\n  ours   {}\n  theirs {}",
+        theirs.version,
         lines.join("\n  "),
         found.command,
         found.ours.show(),
@@ -75,15 +77,16 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
         ours.ask_words("HELLO 3");
         theirs.ask_words("HELLO 3");
     }
+    let version = theirs.version;
     let mut queued: Vec<&Line> = Vec::new();
     let mut estimated = false;
     for (at, step) in steps.iter().enumerate() {
         for line in step {
             let (a, b) = (ours.ask(&line.args), theirs.ask(&line.args));
             let verdict = if is(line, b"EXEC") {
-                judge_all(&queued, estimated, &a, &b)
+                judge_all(&queued, estimated, &a, &b, version)
             } else {
-                judge(line, &a, &b)
+                judge(line, &a, &b, version)
             };
             estimated |= is(line, b"PFCOUNT");
             match verdict {
@@ -117,7 +120,7 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
     let differing = keys.by_ref().take(a.len().max(b.len()));
     let nothing = || Value::Line(b'_', String::new());
     let mut differing = differing.filter(|(a, b)| match (a, b) {
-        (Some(a), Some(b)) => !walk::equal(a, b),
+        (Some(a), Some(b)) => !walk::equal(a, b, version),
         _ => true,
     });
     let (a, b) = differing.next()?;
@@ -139,11 +142,20 @@ enum Verdict {
     Different,
 }
 
-fn judge(line: &Line, ours: &Value, theirs: &Value) -> Verdict {
-    if same(line.compare, ours, theirs) {
+fn judge(line: &Line, ours: &Value, theirs: &Value, version: Version) -> Verdict {
+    if same(line.compare, ours, theirs, version) {
         return Verdict::Same;
     }
-    match known(&line.args, ours, theirs) {
+    let args = inner(&line.args);
+    let plain = |reply: &Value| match reply {
+        // What a script adds to an error.
+        Value::Line(b'-', text) if args.len() < line.args.len() => {
+            let end = text.rfind(" script: ").unwrap_or(text.len());
+            Value::Line(b'-', text[..end].into())
+        }
+        other => other.clone(),
+    };
+    match known(args, &plain(ours), &plain(theirs), version) {
         Some(Known::Reply) => Verdict::Same,
         Some(Known::Data) => Verdict::Apart,
         None => Verdict::Different,
@@ -151,12 +163,19 @@ fn judge(line: &Line, ours: &Value, theirs: &Value) -> Verdict {
 }
 
 /// The first thing that the replies of a transaction say.
-fn judge_all(queued: &[&Line], estimated: bool, ours: &Value, theirs: &Value) -> Verdict {
+fn judge_all(
+    queued: &[&Line],
+    estimated: bool,
+    ours: &Value,
+    theirs: &Value,
+    version: Version,
+) -> Verdict {
     match (ours, theirs) {
         (Value::Items(_, ours), Value::Items(_, theirs)) if ours.len() == theirs.len() => {
             assert_eq!(ours.len(), queued.len(), "EXEC answers what was queued");
             let replies = queued.iter().zip(ours.iter().zip(theirs));
-            let mut verdicts = replies.map(|(line, (ours, theirs))| judge(line, ours, theirs));
+            let mut verdicts =
+                replies.map(|(line, (ours, theirs))| judge(line, ours, theirs, version));
             let first = verdicts.find(|verdict| *verdict != Verdict::Same);
             first.unwrap_or(Verdict::Same)
         }

@@ -85,17 +85,34 @@ pub(crate) trait Side {
     }
 }
 
+/// A version of a server, as far as commands depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version(pub(crate) u32, pub(crate) u32);
+
 /// A connection to a real server.
 pub(crate) struct Theirs {
     socket: BufReader<UnixStream>,
+    pub(crate) version: Version,
 }
 
 impl Theirs {
     pub(crate) fn connect(server: &Redis) -> Self {
         let socket = server.connect();
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let socket = BufReader::new(socket);
-        Self { socket }
+        let mut theirs = Self {
+            socket: BufReader::new(socket),
+            version: Version(0, 0),
+        };
+        let Value::Bytes(_, info) = theirs.ask_words("INFO server") else {
+            panic!("INFO answers a text");
+        };
+        let info = String::from_utf8_lossy(&info).into_owned();
+        let mut lines = info.lines();
+        let number = lines.find_map(|line| line.strip_prefix("redis_version:"));
+        let mut parts = number.expect("a version").split('.');
+        let mut part = || parts.next()?.parse().ok();
+        theirs.version = Version(part().expect("a number"), part().expect("a number"));
+        theirs
     }
 }
 

@@ -1,7 +1,7 @@
 //! All that a side holds: keys, types, deadlines, values.
 
 use crate::compare::{Compare, same};
-use crate::server::{Side, Value};
+use crate::server::{Side, Value, Version};
 
 /// One key and what it holds.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ fn reader(kind: &str) -> (&'static str, Compare) {
         "zset" => ("ZRANGE key 0 -1 WITHSCORES", Compare::Numbers(0.0)),
         "list" => ("LRANGE key 0 -1", Compare::Exact),
         "set" => ("SMEMBERS key", Compare::Unordered),
-        "stream" => ("XINFO STREAM key FULL COUNT 0", Compare::Exact),
+        "stream" => ("XINFO STREAM key FULL COUNT 0", Compare::Stream),
         _ => ("TYPE key", Compare::Exact),
     }
 }
@@ -61,12 +61,17 @@ pub(crate) fn keyspace(side: &mut dyn Side) -> Vec<Entry> {
 }
 
 /// Whether two entries are the same.
-pub(crate) fn equal(ours: &Entry, theirs: &Entry) -> bool {
+pub(crate) fn equal(ours: &Entry, theirs: &Entry, version: Version) -> bool {
     let (_, how) = reader(text(&ours.kind));
     ours.key == theirs.key
         && ours.kind == theirs.kind
-        && same(Compare::Near(3000), &ours.deadline, &theirs.deadline)
-        && same(how, &ours.contents, &theirs.contents)
+        && same(
+            Compare::Near(3000),
+            &ours.deadline,
+            &theirs.deadline,
+            version,
+        )
+        && same(how, &ours.contents, &theirs.contents, version)
 }
 
 fn text(kind: &Value) -> &str {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{Flushed, Touched, Work, position};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::entry::{Entry, Home};
 use crate::persist::record;
 use crate::storage::{self, Commit, Frame};
@@ -15,28 +15,53 @@ impl Work<'_> {
         others: Option<&mut storage::Transaction>,
     ) -> Result<Option<Commit>> {
         let engine = self.engine;
+        if let Some(reason) = self.doomed.take() {
+            return Err(Error::Aborted(reason));
+        }
         let mut frame = engine.mount.frame();
         // In a store without files nobody would ever read what this engine logs.
-        if !engine.mount.is_memory() {
+        let logged = !engine.mount.is_memory();
+        if logged {
             self.fill(&mut frame);
         }
+        let changing = (!self.library_changes.is_empty()).then(|| engine.libraries.change.lock());
         let commit = if let Some(others) = others.filter(|others| !others.is_empty()) {
             // Interactive transactions cannot swap databases.
             Some(others.commit_around(&mut frame, &mut |frame| engine.mount.append(frame))?)
         } else {
             let _changing = (!self.swaps.is_empty()).then(|| engine.swapped.change.lock());
-            let commit = if frame.is_empty() {
-                None
-            } else {
+            let commit = if !frame.is_empty() {
                 Some(engine.mount.append(&mut frame)?)
+            } else if !logged && self.changes_anything() {
+                Some(engine.mount.pass())
+            } else {
+                None
             };
             for (a, b) in std::mem::take(&mut self.swaps) {
                 self.publish_swap(a, b);
             }
             commit
         };
+        engine
+            .libraries
+            .apply(&std::mem::take(&mut self.library_changes));
+        drop(changing);
         self.publish(commit.as_ref());
         Ok(commit.filter(|commit| commit.seq > 0))
+    }
+
+    /// Whether there is anything to publish.
+    fn changes_anything(&self) -> bool {
+        let changed = |touched: &Touched| {
+            let held = position(&self.held, touched.shard);
+            let entry = self.held[held].1.table.find(touched.probe, &touched.key);
+            let deadline = entry.map_or(0, |entry| entry.slot.expire_at);
+            touched.replaced || touched.edited || deadline != touched.old_expire_at
+        };
+        !self.flushed.is_empty()
+            || !self.swaps.is_empty()
+            || !self.library_changes.is_empty()
+            || self.touched.iter().any(changed)
     }
 
     /// Pushes one record per changed key.
@@ -49,6 +74,10 @@ impl Work<'_> {
         for (a, b) in &self.swaps {
             record::push_swap(frame, mount, *a, *b);
             freeing = false;
+        }
+        for change in &self.library_changes {
+            record::push_library(frame, mount, &change.name, change.code());
+            freeing &= change.library.is_none();
         }
         for touched in &mut self.touched {
             let held = position(&self.held, touched.shard);

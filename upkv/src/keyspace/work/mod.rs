@@ -14,8 +14,11 @@ mod change;
 mod commit;
 pub(crate) mod event;
 mod fields;
+mod functions;
 
-use parking_lot::MutexGuard;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 pub(crate) use self::change::Edit;
@@ -24,6 +27,7 @@ pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
 use super::key::Key;
+use super::libraries::{Change, Libraries};
 use super::shard::Shard;
 use super::table::{Probe, Table};
 use crate::cold::DEMOTE_BYTES_MIN;
@@ -32,6 +36,10 @@ use crate::storage::Address;
 use crate::value::hash::{Hash, Live};
 use crate::value::zset::Zset;
 use crate::value::{Collection, Kind, Object, Undo};
+
+/// How often a caller that waits for a lock looks whether a script has it for too long.
+#[cfg(feature = "lua")]
+const BUSY_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// See the module documentation.
 #[expect(
@@ -51,6 +59,18 @@ pub struct Work<'a> {
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
+    /// Libraries of functions as they are after this work.
+    #[cfg_attr(
+        not(feature = "lua"),
+        allow(
+            dead_code,
+            reason = "builds without scripts keep libraries as they are"
+        )
+    )]
+    libraries: Option<Arc<Libraries>>,
+    library_changes: Vec<Change>,
+    /// Why the work must not be committed, if it must not.
+    doomed: Option<Box<str>>,
     news: News,
     waiting: Option<Box<Waiting>>,
     /// Number of the client on whose behalf this runs; 0 without one.
@@ -61,6 +81,8 @@ pub struct Work<'a> {
     pub(crate) restricted: bool,
     /// The key that was looked for last, with its hashes.
     last: Option<(Key, Probe)>,
+    /// Whether whoever runs this is told of a script that takes long instead of waiting for its locks.
+    pub(crate) told_busy: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -163,12 +185,16 @@ impl<'a> Work<'a> {
             touched: SmallVec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
+            libraries: None,
+            library_changes: Vec::new(),
+            doomed: None,
             news: News::default(),
             waiting: None,
             last: None,
             client: 0,
             touches: true,
             restricted: false,
+            told_busy: false,
             pending: None,
             loaded,
             impatient,
@@ -252,7 +278,7 @@ impl<'a> Work<'a> {
             Err(at) => {
                 let shard = self.engine.shard(index);
                 let guard = if at == self.held.len() {
-                    shard.lock()
+                    self.wait_for_shard(shard, index)?
                 } else if let Some(guard) = shard.try_lock() {
                     guard
                 } else {
@@ -280,6 +306,38 @@ impl<'a> Work<'a> {
         let probe = self.engine.hashers.probe(key);
         self.last = Key::in_place(key).map(|key| (key, probe));
         probe
+    }
+
+    #[cfg_attr(
+        not(feature = "lua"),
+        expect(
+            clippy::unnecessary_wraps,
+            clippy::unused_self,
+            reason = "only scripts keep a lock for long"
+        )
+    )]
+    fn wait_for_shard(
+        &self,
+        shard: &'a Mutex<Shard>,
+        index: usize,
+    ) -> Result<MutexGuard<'a, Shard>> {
+        #[cfg(feature = "lua")]
+        if self.told_busy {
+            loop {
+                if let Some(guard) = shard.try_lock_for(BUSY_LOOK_EVERY) {
+                    return Ok(guard);
+                }
+                self.engine.check_not_busy_at(index)?;
+            }
+        }
+        let _ = index;
+        Ok(shard.lock())
+    }
+
+    /// Numbers of the shards that are locked.
+    #[cfg(feature = "lua")]
+    pub(crate) fn held_shards(&self) -> impl Iterator<Item = usize> {
+        self.held.iter().map(|(index, _)| *index)
     }
 
     fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {

@@ -13,13 +13,16 @@ mod hll;
 mod keys;
 mod list;
 mod pools;
+pub(crate) mod script;
 mod set;
+mod stream;
 mod string;
 mod transaction;
 mod zset;
 
 use crate::common::Random;
 use crate::compare::Compare;
+use crate::server::Version;
 use grammar::expand;
 
 /// Chapters by name; a case is about one of them, or a mixture.
@@ -32,6 +35,7 @@ const CHAPTERS: &[&Chapter] = &[
     &geo::CHAPTER,
     &list::CHAPTER,
     &set::CHAPTER,
+    &stream::CHAPTER,
 ];
 
 /// Chapters that work on keys of every type; every case has some of them.
@@ -53,6 +57,7 @@ pub(crate) struct Rule {
     compare: Compare,
     weight: usize,
     in_multi: bool,
+    since: Version,
 }
 
 /// A command whose reply is the same on every server.
@@ -62,6 +67,7 @@ pub(crate) const fn rule(grammar: &'static str) -> Rule {
         compare: Compare::Exact,
         weight: 2,
         in_multi: false,
+        since: Version(0, 0),
     }
 }
 
@@ -80,6 +86,12 @@ impl Rule {
     /// Half as often as others.
     pub(crate) const fn rarely(mut self) -> Self {
         self.weight = 1;
+        self
+    }
+
+    /// Generated for servers from this version on.
+    pub(crate) const fn since(mut self, major: u32, minor: u32) -> Self {
+        self.since = Version(major, minor);
         self
     }
 
@@ -119,7 +131,7 @@ impl Line {
 pub(crate) type Step = Vec<Line>;
 
 /// The steps of one case.
-pub(crate) fn steps(seed: u64, commands: usize) -> (String, Vec<Step>) {
+pub(crate) fn steps(seed: u64, commands: usize, version: Version) -> (String, Vec<Step>) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     for _ in 0..8 {
         random.next();
@@ -135,20 +147,25 @@ pub(crate) fn steps(seed: u64, commands: usize) -> (String, Vec<Step>) {
         .iter()
         .find(named)
         .map_or(about, |chapter| vec![*chapter]);
-    let titles: Vec<&str> = about.iter().map(|chapter| chapter.name).collect();
-    let steps = (0..commands).map(|_| step(&mut random, &about)).collect();
+    let mut titles: Vec<&str> = about.iter().map(|chapter| chapter.name).collect();
+    let mut steps: Vec<Step> = (0..commands)
+        .map(|_| step(&mut random, &about, version))
+        .collect();
+    if cfg!(feature = "lua") && (seed % 5 == 4 || only.as_deref() == Some("script")) {
+        titles.push("script");
+        script::wrap(&mut random, &mut steps);
+    }
     (titles.join(", "), steps)
 }
 
-fn step(r: &mut Random, about: &[&Chapter]) -> Step {
+fn step(r: &mut Random, about: &[&Chapter], version: Version) -> Step {
     let chapter = if r.below(5) == 0 {
         r.pick(EVERYWHERE)
     } else {
         r.pick(about)
     };
-    let total: usize = chapter.rules.iter().map(|rule| rule.weight).sum();
-    let mut at = r.below(total);
-    let mut rules = chapter.rules.iter();
+    let mut rules = chapter.rules.iter().filter(|rule| rule.since <= version);
+    let mut at = r.below(rules.clone().map(|rule| rule.weight).sum());
     let chosen = rules.find(|rule| {
         let found = at < rule.weight;
         at = at.saturating_sub(rule.weight);
@@ -163,7 +180,7 @@ fn step(r: &mut Random, about: &[&Chapter]) -> Step {
     if r.below(8) == 0 {
         damage(r, &mut args);
     }
-    tame(&mut args);
+    tame(&mut args, version);
     let compare = rule.compare;
     let line = Line { args, compare };
     if rule.in_multi {
@@ -173,7 +190,7 @@ fn step(r: &mut Random, about: &[&Chapter]) -> Step {
 }
 
 /// Spans that might pass during the case become none at all; options that are newer than most servers are left out.
-fn tame(args: &mut Vec<Vec<u8>>) {
+fn tame(args: &mut Vec<Vec<u8>>, version: Version) {
     const SHORTEST: i64 = 1000;
     let name = args[0].to_ascii_uppercase();
     let of_command = [
@@ -191,10 +208,34 @@ fn tame(args: &mut Vec<Vec<u8>>) {
         // The distance to the least integer overflows in servers.
         args.retain(|arg| arg != b"-9223372036854775808");
     }
+    if name.ends_with(b"RANDFIELD") || name.ends_with(b"RANDMEMBER") {
+        // A server makes as many picks as it is asked for, however many that are.
+        let many = |count: &str| count.parse::<i64>().is_ok_and(|count| count < -10_000);
+        let counts = args.iter_mut().skip(2);
+        for count in counts.filter(|arg| std::str::from_utf8(arg).is_ok_and(many)) {
+            *count = b"-9".to_vec();
+        }
+    }
     if name == b"ZADD" && args.get(1).is_some_and(|key| key == b"lex") {
         *args = Line::of("ZADD lex 0 m1 0 m2").args;
     }
+    if name == b"XADD" && args.get(1).is_some_and(|key| key != b"Missing") {
+        // An id of the clock.
+        for arg in args.iter_mut().filter(|arg| *arg == b"*") {
+            *arg = b"70-*".to_vec();
+        }
+    }
+    if name == b"WATCH" {
+        // What happens to a group is a change here, and none in servers.
+        for key in args.iter_mut().filter(|key| key.starts_with(b"x")) {
+            key[0] = b's';
+        }
+    }
     for at in 2..args.len() {
+        if args[at - 1].eq_ignore_ascii_case(b"ENTRIESREAD") && version < Version(8, 2) {
+            // Older servers let a group have read more than there is.
+            args[at] = b"0".to_vec();
+        }
         let is_span = (at == 2 && of_command.contains(&&name[..]))
             || args[at - 1].eq_ignore_ascii_case(b"EX")
             || args[at - 1].eq_ignore_ascii_case(b"PX");
