@@ -27,7 +27,13 @@ impl Work<'_> {
         let changing = (!self.library_changes.is_empty()).then(|| engine.libraries.change.lock());
         let commit = if let Some(others) = others.filter(|others| !others.is_empty()) {
             // Interactive transactions cannot swap databases.
-            Some(others.commit_around(&mut frame, &mut |frame| engine.mount.append(frame))?)
+            let unlogged = !logged && self.changes_anything();
+            Some(others.commit_around(&mut frame, &mut |frame| {
+                if unlogged && frame.is_empty() {
+                    return Ok(engine.mount.pass());
+                }
+                engine.mount.append(frame)
+            })?)
         } else {
             let _changing = (!self.swaps.is_empty()).then(|| engine.swapped.change.lock());
             let commit = if !frame.is_empty() {

@@ -426,11 +426,38 @@ impl<'a> Work<'a> {
 
     /// The collection at `key`.
     pub(crate) fn read<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&T>> {
+        if let Some((held, probe, ())) = self.use_if(key, |slot| T::of(&slot.object).map(|_| ()))? {
+            let entry = self.held[held].1.table.find(probe, key);
+            return Ok(entry.and_then(|entry| T::of(&entry.slot.object)));
+        }
         self.expect_kind(key, T::KIND)?;
         let object = self.object(key)?;
         object
             .map(|object| T::of(object).ok_or(Error::WrongType))
             .transpose()
+    }
+
+    /// Counts the use of a live key if `look` makes something of it, with one search where the ordinary way takes
+    /// several; else nothing is noted.
+    fn use_if<R>(
+        &mut self,
+        key: &[u8],
+        look: impl FnOnce(&Slot) -> Option<R>,
+    ) -> Result<Option<(usize, Probe, R)>> {
+        let (now, engine, touches) = (self.now, self.engine, self.touches);
+        let (held, probe) = self.place(key)?;
+        let shard = &mut *self.held[held].1;
+        let Some(entry) = shard.live_mut(probe, key, now) else {
+            return Ok(None);
+        };
+        let Some(seen) = look(&entry.slot) else {
+            return Ok(None);
+        };
+        if touches {
+            engine.note_use(&mut entry.slot, now);
+        }
+        shard.stats.hits += 1;
+        Ok(Some((held, probe, seen)))
     }
 
     /// The hash at `key`, without overdue fields; `None` if it has no others.
