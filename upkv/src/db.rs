@@ -20,7 +20,9 @@ use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token}
 use crate::transaction::{self, Transaction};
 use crate::value::Kind;
 use crate::value::owned::Value;
-use crate::view::{Hash, Json, Keys as KeyIter, List, Set as SetView, Stream, Zset};
+use crate::view::{
+    Bits, Geo, Hash, HyperLogLog, Json, Keys as KeyIter, List, Set as SetView, Stream, Zset,
+};
 
 /// The store's number for engines of this kind.
 const KIND: u8 = 1;
@@ -594,6 +596,21 @@ impl Db {
     }
 
     // --- doors
+
+    /// The bits of the string at `key`; does no work yet.
+    pub fn bits(&self, key: impl AsRef<[u8]>) -> Bits<'_, Self> {
+        Bits::new(self, key.as_ref())
+    }
+
+    /// The places in the sorted set at `key`; does no work yet.
+    pub fn geo(&self, key: impl AsRef<[u8]>) -> Geo<'_, Self> {
+        Geo::new(self, key.as_ref())
+    }
+
+    /// The HyperLogLog at `key`; does no work yet.
+    pub fn hyperloglog(&self, key: impl AsRef<[u8]>) -> HyperLogLog<'_, Self> {
+        HyperLogLog::new(self, key.as_ref())
+    }
 
     /// The hash at `key`; does no work yet.
     pub fn hash(&self, key: impl AsRef<[u8]>) -> Hash<'_, Self> {

@@ -104,8 +104,9 @@ pub use crate::{
     transaction::Transaction,
     value::{Kind, owned::Value, stream::StreamId},
     view::{
-        Elements, Entries, Fields, Hash, Json, Keys, List, Members, Scored, Set, SetMembers, Sort,
-        Stream, StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
+        BitOperation, Bits, Elements, Entries, Fields, Geo, GeoMatch, GeoPoint, GeoSearch, Hash,
+        HyperLogLog, Json, Keys, List, Members, Overflow, Scored, Set, SetMembers, Sort, Stream,
+        StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
     },
 };
 

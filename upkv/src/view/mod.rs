@@ -3,18 +3,25 @@
 //! A view works on a [`crate::Db`] or inside a [`crate::Transaction`]; it binds a key and does no work
 //! until it is asked. Iterators read pages and hold no lock in between.
 
+mod bits;
 mod field_ttl;
+mod geo;
 mod hash;
+mod hyperloglog;
 mod json;
 mod keys;
 mod list;
 mod set;
+mod set_algebra;
 mod sort;
 mod stream;
 mod stream_group;
 mod zset;
 
+pub use bits::{BitOperation, Bits, Overflow};
+pub use geo::{Geo, GeoMatch, GeoPoint, GeoSearch};
 pub use hash::{Fields, Hash};
+pub use hyperloglog::HyperLogLog;
 pub use json::Json;
 pub use keys::Keys;
 pub use list::{Elements, List};
