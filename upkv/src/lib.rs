@@ -31,6 +31,7 @@
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
 //! - `lua`: scripts and functions in Lua 5.1 ([`Db::script`], `EVAL`, `FCALL`); builds the C code of Lua.
+//! - `serde`: whole values of Rust types as JSON ([`Db::get_as`], [`Db::set_as`]).
 //! - `test-util`: simulated and faulty disks and the crash harness in [`storage`].
 
 #![deny(unsafe_code)]
@@ -82,6 +83,8 @@ mod stats;
 mod subscription;
 #[cfg(feature = "engine")]
 mod transaction;
+#[cfg(feature = "serde")]
+mod typed;
 #[cfg(feature = "engine")]
 mod value;
 #[cfg(feature = "engine")]
