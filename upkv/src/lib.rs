@@ -109,7 +109,7 @@ pub use crate::{
     view::{
         BitOperation, Bits, Elements, Entries, Fields, Geo, GeoMatch, GeoPoint, GeoSearch, Hash,
         HyperLogLog, Json, Keys, List, Members, Overflow, Scored, Set, SetMembers, Sort, Stream,
-        StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
+        StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Waiting, Zset,
     },
 };
 

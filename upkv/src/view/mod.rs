@@ -16,6 +16,7 @@ mod set_algebra;
 mod sort;
 mod stream;
 mod stream_group;
+mod waiting;
 mod zset;
 
 pub use bits::{BitOperation, Bits, Overflow};
@@ -29,6 +30,7 @@ pub use set::{Set, SetMembers};
 pub use sort::Sort;
 pub use stream::{Entries, Stream, StreamInfo, StreamTrim};
 pub use stream_group::{StreamGroup, StreamGroupInfo, StreamPending};
+pub use waiting::Waiting;
 pub use zset::{Members, Scored, Zset};
 
 use crate::db::Db;
