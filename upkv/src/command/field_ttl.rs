@@ -194,6 +194,9 @@ fn hgetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         let at = deadline(rest[1], seconds, relative, work.now, "hgetex")?;
         touch = Touch::At(at);
         rest = &rest[2..];
+        if rest.len() == 1 {
+            return Err(wrong_arity("hgetex"));
+        }
     }
     let fields = fields(rest, NOT_POSITIVE)?;
     field_ttl::get_ex(work, args[1], fields, touch).map(values)
@@ -242,31 +245,26 @@ fn hsetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
             };
             rest = after;
             let at = deadline(time, seconds, relative, work.now, "hsetex")?;
-            if relative && at == work.now {
-                return Err(Error::refused(
-                    "ERR invalid expire time in 'hsetex' command",
-                ));
-            }
             leave = Some(FieldDeadline::At(at));
         }
     }
-    Err(wrong_arity())
+    Err(wrong_arity("hsetex"))
 }
 
 /// The fields and values after `FIELDS`, which must be all that follows.
 fn pairs<'a>(rest: &'a Args<'a>) -> Result<&'a Args<'a>> {
-    let (count, pairs) = rest.split_first().ok_or_else(wrong_arity)?;
-    let count = number::parse_i64(count).filter(|count| *count > 0);
+    let (count, pairs) = rest.split_first().ok_or_else(|| wrong_arity("hsetex"))?;
+    let count = number::parse_i64(count).filter(|count| (1..=i64::from(i32::MAX)).contains(count));
     let count = count.ok_or_else(|| Error::refused("ERR invalid number of fields"))?;
-    let wanted = count
-        .checked_mul(2)
-        .and_then(|all| usize::try_from(all).ok());
+    let wanted = usize::try_from(count * 2).ok();
     if wanted != Some(pairs.len()) {
-        return Err(wrong_arity());
+        return Err(wrong_arity("hsetex"));
     }
     Ok(pairs)
 }
 
-fn wrong_arity() -> Error {
-    Error::refused("ERR wrong number of arguments for 'hsetex' command")
+fn wrong_arity(command: &str) -> Error {
+    Error::refused_with(format!(
+        "ERR wrong number of arguments for '{command}' command"
+    ))
 }

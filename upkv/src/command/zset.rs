@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
-use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
-use crate::value::Kind;
+use crate::ops::zset::{self, AddIf, By, Interval, Scored};
+use crate::ops::zset_algebra::{self, Aggregate, Algebra};
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 
 pub(super) static ROWS: &[Command] = rows! { "sorted-set";
@@ -461,9 +461,7 @@ fn combine(
 ) -> Result<(Vec<Scored>, bool)> {
     let (keys, rest) = args::counted_keys(rest, command)?;
     // Types are checked before the options, as Redis does.
-    for key in keys {
-        work.expect_kind(key, Kind::Zset)?;
-    }
+    zset_algebra::expect_sets(work, keys)?;
     let mut weights = Vec::new();
     let mut aggregate = Aggregate::default();
     let mut with_scores = false;
@@ -490,7 +488,7 @@ fn combine(
             _ => return Err(Error::syntax()),
         }
     }
-    let items = zset::combine(work, algebra, keys, &weights, aggregate)?;
+    let items = zset_algebra::combine(work, algebra, keys, &weights, aggregate)?;
     Ok((items, with_scores))
 }
 

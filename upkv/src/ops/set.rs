@@ -8,7 +8,7 @@ use super::check_size;
 use crate::error::Result;
 use crate::keyspace::work::event::Class;
 use crate::keyspace::work::{Edit, Work};
-use crate::ops::zset::Algebra;
+use crate::ops::zset_algebra::Algebra;
 use crate::value::set::Set;
 use crate::value::{Collection, Kind, Undo};
 

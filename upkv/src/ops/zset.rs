@@ -1,6 +1,5 @@
-//! Sorted sets: changes, intervals, and set algebra.
+//! Sorted sets: changes and intervals.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -258,7 +257,7 @@ fn clamp_ranks(len: usize, start: i64, end: i64) -> Range<usize> {
     }
 }
 
-fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
+pub(super) fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     let items = zset.iter(ranks);
     let copy = |item: &crate::value::zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
     if reverse {
@@ -286,121 +285,6 @@ pub(crate) fn store(
     work.put(key, Object::Zset(Box::new(zset)), 0)?;
     work.notify(Class::ZSET, event, key);
     Ok(())
-}
-
-/// How the scores of a member in several sets become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Aggregate {
-    #[default]
-    Sum,
-    Min,
-    Max,
-}
-
-impl Aggregate {
-    fn join(self, a: f64, b: f64) -> f64 {
-        match self {
-            Self::Sum => {
-                let sum = a + b;
-                // inf + -inf counts as 0 here, as in Redis.
-                if sum.is_nan() { 0.0 } else { sum }
-            }
-            Self::Min => a.min(b),
-            Self::Max => a.max(b),
-        }
-    }
-}
-
-/// Which members of several sets are in the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Algebra {
-    Union,
-    Inter,
-    Diff,
-}
-
-/// Union, intersection or difference, ordered by score and member.
-pub(crate) fn combine(
-    work: &mut Work<'_>,
-    algebra: Algebra,
-    keys: &[&[u8]],
-    weights: &[f64],
-    aggregate: Aggregate,
-) -> Result<Vec<Scored>> {
-    let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
-    for (at, key) in keys.iter().enumerate() {
-        let weight = weights.get(at).copied().unwrap_or(1.0);
-        let members = work
-            .zset(key)?
-            .map(|zset| collect(zset, 0..usize::MAX, false));
-        for (member, score) in members.unwrap_or_default() {
-            let weighted = score * weight;
-            // The sum makes 0 of -0, which would come before it.
-            let weighted = if weighted.is_nan() {
-                0.0
-            } else {
-                weighted + 0.0
-            };
-            match found.get_mut(&member) {
-                Some((score, sets)) => {
-                    *score = aggregate.join(*score, weighted);
-                    *sets += 1;
-                }
-                None if at == 0 || algebra == Algebra::Union => {
-                    found.insert(member, (weighted, 1));
-                }
-                None => {}
-            }
-        }
-    }
-    let kept = |sets: usize| match algebra {
-        Algebra::Union => true,
-        Algebra::Inter => sets == keys.len(),
-        Algebra::Diff => sets == 1,
-    };
-    let mut result: Vec<Scored> = found
-        .into_iter()
-        .filter(|(_, (_, sets))| kept(*sets))
-        .map(|(member, (score, _))| (member, score))
-        .collect();
-    result.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(result)
-}
-
-/// Number of members that all sets have, counted up to `limit` if that is not 0.
-///
-/// # Complexity
-///
-/// O(sets times the smallest).
-pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
-    let mut smallest: Option<(usize, usize)> = None;
-    let mut missing = false;
-    for (at, key) in keys.iter().enumerate() {
-        let len = work.zset(key)?.map_or(0, Zset::len);
-        missing |= len == 0;
-        if smallest.is_none_or(|(_, least)| len < least) {
-            smallest = Some((at, len));
-        }
-    }
-    let Some((first, _)) = smallest.filter(|_| !missing) else {
-        return Ok(0);
-    };
-    let mut members: Vec<Bytes> = match work.zset(keys[first])? {
-        Some(zset) => collect(zset, 0..usize::MAX, false)
-            .into_iter()
-            .map(|item| item.0)
-            .collect(),
-        None => Vec::new(),
-    };
-    for key in keys {
-        let zset = work.zset(key)?;
-        members.retain(|member| zset.is_some_and(|zset| zset.score(member).is_some()));
-    }
-    Ok(if limit == 0 {
-        members.len()
-    } else {
-        members.len().min(limit)
-    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,35 @@ pub(super) fn same(ours: &Value, theirs: &Value, version: Version) -> bool {
     if version < Version(7, 2) {
         return alike(&aged(ours.clone()), &aged(theirs.clone()), Times::None);
     }
+    if version >= Version(8, 4) {
+        return alike(ours, &without_news(theirs.clone()), Times::None);
+    }
     alike(ours, theirs, Times::None)
+}
+
+/// Without what servers tell only since they keep track of who adds an entry, and of entries that were given back.
+fn without_news(value: Value) -> Value {
+    const NEWS: &[&[u8]] = &[
+        b"idmp-duration",
+        b"idmp-maxsize",
+        b"pids-tracked",
+        b"iids-tracked",
+        b"iids-added",
+        b"iids-duplicates",
+        b"nacked-count",
+    ];
+    let Value::Items(first, items) = value else {
+        return value;
+    };
+    let mut kept = Vec::new();
+    let mut items = items.into_iter();
+    while let Some(item) = items.next() {
+        match word(&item) {
+            Some(name) if NEWS.contains(&name) => drop(items.next()),
+            _ => kept.push(without_news(item)),
+        }
+    }
+    Value::Items(first, kept)
 }
 
 /// What an integer stands for.

@@ -112,7 +112,10 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
     }
     ours.ask_words("DISCARD");
     theirs.ask_words("DISCARD");
-    let (a, b) = (walk::keyspace(&mut ours), walk::keyspace(theirs));
+    let (a, b) = (
+        walk::keyspace(&mut ours, version),
+        walk::keyspace(theirs, version),
+    );
     ours.db.audit().expect("counts agree");
     let keys = a.iter().map(Some).chain(std::iter::repeat(None));
     let mut keys = keys.zip(b.iter().map(Some).chain(std::iter::repeat(None)));

@@ -10,11 +10,19 @@ pub(crate) struct Entry {
     kind: Value,
     deadline: Value,
     contents: Value,
+    /// When the fields of a hash end, in order of their names.
+    fields: Value,
 }
 
 impl Entry {
     pub(crate) fn value(&self) -> Value {
-        let parts = [&self.key, &self.kind, &self.deadline, &self.contents];
+        let parts = [
+            &self.key,
+            &self.kind,
+            &self.deadline,
+            &self.contents,
+            &self.fields,
+        ];
         Value::Items(b'*', parts.into_iter().cloned().collect())
     }
 }
@@ -33,7 +41,7 @@ fn reader(kind: &str) -> (&'static str, Compare) {
 }
 
 /// Every key in order of names.
-pub(crate) fn keyspace(side: &mut dyn Side) -> Vec<Entry> {
+pub(crate) fn keyspace(side: &mut dyn Side, version: Version) -> Vec<Entry> {
     let Value::Items(_, mut keys) = side.ask_words("KEYS *") else {
         panic!("KEYS answers a list");
     };
@@ -50,14 +58,43 @@ pub(crate) fn keyspace(side: &mut dyn Side) -> Vec<Entry> {
             other => other.into(),
         });
         let contents = side.ask(&words.collect::<Vec<_>>());
+        let with_fields = text(&kind) == "hash" && version >= Version(7, 4);
+        let fields = match with_fields {
+            true => field_deadlines(side, name, &contents),
+            false => Value::Items(b'*', Vec::new()),
+        };
         Entry {
             key,
             kind,
             deadline,
             contents,
+            fields,
         }
     };
     keys.into_iter().map(entry).collect()
+}
+
+fn field_deadlines(side: &mut dyn Side, key: &[u8], contents: &Value) -> Value {
+    let Value::Items(_, flat) = contents else {
+        panic!("HGETALL answers a list");
+    };
+    let mut names: Vec<Vec<u8>> = flat
+        .chunks(2)
+        .map(|pair| match &pair[0] {
+            Value::Bytes(_, name) => name.clone(),
+            other => panic!("a field is a string, not {}", other.show()),
+        })
+        .collect();
+    names.sort();
+    let count = names.len().to_string().into_bytes();
+    let mut line = vec![
+        b"HPEXPIRETIME".to_vec(),
+        key.to_vec(),
+        b"FIELDS".to_vec(),
+        count,
+    ];
+    line.extend(names);
+    side.ask(&line)
 }
 
 /// Whether two entries are the same.
@@ -71,6 +108,7 @@ pub(crate) fn equal(ours: &Entry, theirs: &Entry, version: Version) -> bool {
             &theirs.deadline,
             version,
         )
+        && same(Compare::Near(3000), &ours.fields, &theirs.fields, version)
         && same(how, &ours.contents, &theirs.contents, version)
 }
 
