@@ -740,6 +740,7 @@ impl Db {
             client: 0,
             touches: true,
             restricted: false,
+            told_busy: true,
         }
     }
 

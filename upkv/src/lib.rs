@@ -30,6 +30,7 @@
 //! # Features
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
+//! - `lua`: scripts and functions in Lua 5.1 ([`Db::script`], `EVAL`, `FCALL`); builds the C code of Lua.
 //! - `test-util`: simulated and faulty disks and the crash harness in [`storage`].
 
 #![deny(unsafe_code)]
@@ -71,6 +72,8 @@ mod persist;
 mod rdb;
 #[cfg(feature = "engine")]
 mod resp;
+#[cfg(feature = "lua")]
+mod script;
 #[cfg(feature = "engine")]
 mod server;
 #[cfg(feature = "engine")]
@@ -109,6 +112,8 @@ pub use crate::{
 #[cfg(all(feature = "engine", feature = "test-util"))]
 #[doc(hidden)]
 pub use crate::rdb::{transcode, transcode_body};
+#[cfg(feature = "lua")]
+pub use crate::script::{Script, ScriptLimits};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

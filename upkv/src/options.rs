@@ -24,6 +24,8 @@ pub struct DbOptions {
     pub(crate) eviction_samples: Option<usize>,
     pub(crate) durability: Option<Durability>,
     pub(crate) shards: Option<usize>,
+    #[cfg(feature = "lua")]
+    pub(crate) script_limits: crate::script::ScriptLimits,
 }
 
 /// What happens when a write would exceed `max_memory_bytes`; named as in Redis' `maxmemory-policy`.
@@ -174,6 +176,14 @@ impl DbOptions {
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = Some(count);
+        self
+    }
+
+    /// What one run of a script may use. Default: see [`crate::ScriptLimits::new`].
+    #[cfg(feature = "lua")]
+    #[must_use]
+    pub fn script_limits(mut self, limits: crate::script::ScriptLimits) -> Self {
+        self.script_limits = limits;
         self
     }
 }

@@ -55,6 +55,7 @@ fn replies_are_those_recorded_from_redis() {
         .collect();
     files.sort();
     assert!(files.len() >= 5, "conversations are missing");
+    let mut different = Vec::new();
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut redis = if update {
         Redis::start("commands")
@@ -66,6 +67,7 @@ fn replies_are_those_recorded_from_redis() {
         let expected = match &mut redis {
             None => text,
             Some(redis) => {
+                redis.command(&["RESET"]);
                 redis.command(&["FLUSHALL"]);
                 let mut ours = session();
                 let updated = replay(&text, |args, newer| {
@@ -79,9 +81,24 @@ fn replies_are_those_recorded_from_redis() {
         };
         let mut ours = session();
         let found = replay(&expected, |args, _| Resp::of(ours.command(args)));
+        let mut command = "";
         for (at, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
-            assert_eq!(found, expected, "{}:{}", path.display(), at + 1);
+            if found != expected {
+                let place = format!("{}:{}", path.display(), at + 1);
+                different.push(format!("{place}: {command}\n  {expected}\n  {found}"));
+            }
+            command = expected;
         }
-        assert_eq!(found, expected, "{}", path.display());
+        assert_eq!(
+            found.lines().count(),
+            expected.lines().count(),
+            "{}",
+            path.display()
+        );
     }
+    assert!(
+        different.is_empty(),
+        "expected, found:\n{}",
+        different.join("\n")
+    );
 }

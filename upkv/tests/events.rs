@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use upkv::{Db, Eviction, ManualClock, Store, Subscription};
+use upkv::{Db, Eviction, ManualClock, Reply, Store, Subscription};
 
 /// Commands and what a server with `notify-keyspace-events EAn` tells of each: event, key, database.
 const EVENTS: &[(&str, &str)] = &[
@@ -120,6 +120,78 @@ fn commands_fire_the_events_a_server_fires() {
         .expect("reads");
     db.command(["INCR", "nowhere"]).expect("writes");
     assert_eq!(told(&news), "new:nowhere incrby:nowhere");
+}
+
+/// Commands of every type, recorded from a server.
+const RECORDED: &str = include_str!("events.txt");
+
+#[test]
+fn commands_of_every_type_fire_the_events_a_server_fires() {
+    let db = Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts");
+    let news = listen(&db);
+    let mut lines = RECORDED.lines().filter(|line| !line.starts_with('#'));
+    let mut different = Vec::new();
+    while let Some(line) = lines.next() {
+        let command = line.strip_prefix("> ").expect("a command");
+        let expected = lines.next().expect("its events");
+        db.command(command.split(' ')).expect(command);
+        let found = told(&news);
+        let found: Vec<&str> = found
+            .split(' ')
+            .filter(|one| !one.starts_with("keymiss"))
+            .collect();
+        let found = match found.join(" ") {
+            none if none.is_empty() => "nothing".into(),
+            some => some,
+        };
+        if found != expected {
+            different.push(format!("{command}\n  {expected}\n  {found}"));
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "expected, found:\n{}",
+        different.join("\n")
+    );
+}
+
+#[test]
+fn restored_values_are_new_and_remove_what_they_replace() {
+    let db = Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts");
+    for line in [
+        "RPUSH l a b",
+        "SADD s a 1",
+        "XADD x 1-1 f v",
+        "HSET h f v",
+        "ZADD z 1 a",
+    ] {
+        db.command(line.split(' ')).expect(line);
+        let name = line.split(' ').nth(1).expect("a key");
+        let Reply::Bulk(dump) = db.command(["DUMP", name]).expect("dumps") else {
+            panic!("{line}: a value is dumped as text")
+        };
+        let news = listen(&db);
+        let restore = |ttl: &str, key: &str, options: &[&str]| {
+            let mut args = vec![b"RESTORE".to_vec(), key.into(), ttl.into(), dump.to_vec()];
+            args.extend(options.iter().map(|option| option.as_bytes().to_vec()));
+            db.command(args).expect("restores");
+            told(&news)
+        };
+        assert_eq!(restore("0", "new", &[]), "new:new restore:new", "{line}");
+        assert_eq!(
+            restore("0", "new", &["REPLACE"]),
+            "new:new restore:new",
+            "{line}"
+        );
+        assert_eq!(
+            restore("1", "new", &["REPLACE", "ABSTTL"]),
+            "del:new",
+            "{line}"
+        );
+        assert_eq!(restore("1", "new", &["ABSTTL"]), "", "{line}");
+        drop(news);
+        db.delete(name).expect("deletes");
+    }
 }
 
 #[test]

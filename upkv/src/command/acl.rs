@@ -105,8 +105,25 @@ fn user_of(work: &Work<'_>) -> (String, Option<Arc<User>>) {
     (name, account.map(|account| account.user()))
 }
 
+/// Whether the client that a work runs for has the right to a command, whose arguments may be too few or too many.
+#[cfg(feature = "lua")]
+pub(crate) fn allows_inside(work: &Work<'_>, command: &Command, args: &Args<'_>) -> bool {
+    if !work.restricted {
+        return true;
+    }
+    let (_, user) = user_of(work);
+    let allows_command = |selector: &Selector| selector.allows_command(command, args);
+    user.is_some_and(|user| {
+        if command.takes(args.len()) {
+            user.check(command, args).is_ok()
+        } else {
+            user.selectors().iter().any(allows_command)
+        }
+    })
+}
+
 /// Refuses a command that another one, such as a script, runs on behalf of a client without the right to it.
-pub(super) fn check_inside(work: &Work<'_>, command: &Command, args: &Args<'_>) -> Result<()> {
+pub(crate) fn check_inside(work: &Work<'_>, command: &Command, args: &Args<'_>) -> Result<()> {
     if !work.restricted {
         return Ok(());
     }
@@ -122,7 +139,7 @@ pub(super) fn check_inside(work: &Work<'_>, command: &Command, args: &Args<'_>) 
         }
         let line = denied.error(&name, command).to_string();
         let why = line.strip_prefix("NOPERM ").unwrap_or(&line);
-        Error::refused_with(format!("NOPERM ACL failure in script: {why}"))
+        Error::refused_with(format!("ERR ACL failure in script: {why}"))
     })
 }
 
@@ -428,7 +445,7 @@ mod tests {
                 "User ada has no permissions to run the 'flushall' command",
             ),
         ] {
-            let refused = format!("NOPERM ACL failure in script: {why}");
+            let refused = format!("ERR ACL failure in script: {why}");
             assert_eq!(inside(caller, args), Err(refused));
             assert_eq!(
                 inside(db.caller(), args),

@@ -6,7 +6,7 @@ use super::row::{Command, ONE, data, rows};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
-use crate::ops::check_size;
+use crate::ops::{check_size, keys};
 use crate::rdb::{self, Refused};
 
 pub(super) static ROWS: &[Command] = rows! { "generic";
@@ -97,7 +97,7 @@ fn restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         }
         return Ok(Reply::OK);
     }
-    work.put(key, object, deadline)?;
+    keys::as_new(work, key, |work| work.put(key, object, deadline))?;
     work.notify(Class::GENERIC, "restore", key);
     Ok(Reply::OK)
 }

@@ -45,9 +45,6 @@ pub(super) static ROWS: &[Command] = rows! { "hash";
         "Reads all values";
 };
 
-/// Most elements a random pick with repetition may return.
-const REPEATED_MAX: i64 = i64::MAX / 2;
-
 fn pairs<'a>(
     args: &'a Args<'a>,
     command: &str,
@@ -159,7 +156,7 @@ pub(super) fn hrandfield(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> 
         [option] if args::is(option, "WITHVALUES") => true,
         _ => return Err(Error::syntax()),
     };
-    if with_values && count < -REPEATED_MAX {
+    if with_values && count.unsigned_abs() > i64::MAX.unsigned_abs() / 2 {
         return Err(Error::refused("ERR value is out of range"));
     }
     let Some(hash) = work.hash(key)? else {

@@ -2,7 +2,7 @@
 //!
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
-mod acl;
+pub(crate) mod acl;
 mod args;
 mod bits;
 mod client;
@@ -10,6 +10,8 @@ mod config;
 mod connection;
 mod dump;
 mod field_ttl;
+#[cfg(feature = "lua")]
+mod functions_lua;
 mod geo;
 mod hash;
 mod hll;
@@ -21,6 +23,10 @@ mod object;
 mod pubsub;
 mod reply;
 pub(crate) mod row;
+#[cfg(feature = "lua")]
+mod script;
+#[cfg(feature = "lua")]
+mod scripts_lua;
 mod server;
 mod session;
 mod set;
@@ -67,6 +73,13 @@ fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Re
         found = command.keys(args);
         match &found[..] {
             _ if command.has(row::EVERY) => Keys::Every,
+            #[cfg(feature = "lua")]
+            keys if command.has(row::ALL)
+                && command.group == "scripting"
+                && scripts_lua::locks_only_keys(engine, command.name, args) =>
+            {
+                Keys::Many(keys)
+            }
             _ if command.has(row::ALL) => Keys::All,
             [] => Keys::Open,
             [key] => Keys::One(key),

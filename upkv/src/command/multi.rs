@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::args::{self, Args};
 use super::reply::Reply;
-use super::row::{ALL, Command, EACH, EVERY, Handler, NO_KEYS, WRITE, rows, session};
+use super::row::{ALL, Command, EACH, EVERY, Handler, NO_KEYS, RUNS, WRITE, rows, session};
 use super::run_in;
 use super::session::Session;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Session {
             queue.broken = true;
             return Err(error);
         }
-        queue.writes |= command.has(WRITE) || command.name.ends_with("publish");
+        queue.writes |= command.has(WRITE | RUNS) || command.name.ends_with("publish");
         queue
             .commands
             .push(args.iter().map(|arg| (*arg).into()).collect());
@@ -75,11 +75,7 @@ impl Session {
         if args.first().is_some_and(is_exec) {
             self.end_queue();
             self.forget_watched();
-            let line = error.to_string();
-            let cause = line.strip_prefix("ERR ").unwrap_or(&line);
-            return Error::refused_with(format!(
-                "EXECABORT Transaction discarded because of: {cause}"
-            ));
+            return discarded(&error);
         }
         match &mut self.queue {
             Some(queue) => queue.broken = true,
@@ -220,6 +216,14 @@ impl Session {
     }
 }
 
+fn discarded(cause: &Error) -> Error {
+    let line = cause.to_string();
+    let cause = line.strip_prefix("ERR ").unwrap_or(&line);
+    Error::refused_with(format!(
+        "EXECABORT Transaction discarded because of: {cause}"
+    ))
+}
+
 /// Whether a watched key changed, or became overdue, since it was watched.
 fn has_fired(work: &mut Work<'_>, watched: &[Watch]) -> Result<bool> {
     let now = work.now;
@@ -286,7 +290,11 @@ fn exec(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
             "EXECABORT Transaction discarded because of previous errors.",
         ))
     } else {
-        session.run_queue(&queue.commands)
+        match session.run_queue(&queue.commands) {
+            // It waited for a script that takes long.
+            Err(error @ Error::Refused(_)) => Err(discarded(&error)),
+            outcome => outcome,
+        }
     };
     session.forget_watched();
     session.tracking.caching = false;

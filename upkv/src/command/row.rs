@@ -39,6 +39,10 @@ pub(crate) const NOAUTH: u32 = 1 << 13;
 /// Looks at every shard of every database.
 pub(crate) const EVERY: u32 = 1 << 14;
 
+/// Runs other commands, which may change data.
+#[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "scripts do that"))]
+pub(crate) const RUNS: u32 = 1 << 15;
+
 /// Where a command's keys are among its arguments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {

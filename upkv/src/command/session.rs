@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::args::Args;
 use super::multi::{Queue, Watch};
 use super::reply::Reply;
-use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, WRITE};
+use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, RUNS, WRITE};
 use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -253,7 +253,7 @@ impl Session {
         let engine = &self.db.engine;
         let may_write = || match Command::find(args) {
             Ok(command) if command.name == "exec" => self.queue.as_ref().is_some_and(Queue::writes),
-            Ok(command) => command.has(WRITE) || command.name.ends_with("publish"),
+            Ok(command) => command.has(WRITE | RUNS) || command.name.ends_with("publish"),
             Err(_) => false,
         };
         let now = engine.mount.now();
@@ -326,7 +326,7 @@ impl Session {
                 command.name
             )));
         }
-        Ok(())
+        self.db.engine.check_not_busy(command)
     }
 
     fn run(&mut self, command: &'static Command, args: &Args<'_>) -> Result<Step> {
@@ -387,6 +387,7 @@ impl Session {
             client: self.client.id(),
             touches: self.touches,
             restricted: self.is_restricted(),
+            told_busy: true,
         }
     }
 

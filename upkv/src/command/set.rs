@@ -8,7 +8,7 @@ use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::set;
-use crate::ops::zset_algebra::Algebra;
+use crate::ops::zset::Algebra;
 use crate::value::Kind;
 use crate::value::set::Set;
 

@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 
 use super::args::{self, Args};
 use super::reply::Reply;
-use super::row::{At, Command, FAST, Handler, WRITE};
+use super::row::{At, Command, FAST, Handler, RUNS, WRITE};
+#[cfg(feature = "lua")]
+use super::script;
 use super::{
     acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, list,
     multi, object, pubsub, server, set, sort, stream, stream_group, stream_info, string,
@@ -34,6 +36,8 @@ static CHAPTERS: &[&[Command]] = &[
     object::MEMORY_ROWS,
     object::ROWS,
     pubsub::ROWS,
+    #[cfg(feature = "lua")]
+    script::ROWS,
     server::ROWS,
     set::ROWS,
     sort::ROWS,
@@ -86,6 +90,16 @@ pub(crate) fn row(name: &[u8]) -> Option<&'static Command> {
 impl Command {
     /// The row for an argument list, with the number of arguments checked.
     pub(crate) fn find(args: &Args<'_>) -> Result<&'static Self> {
+        let found = Self::named(args)?;
+        if found.takes(args.len()) {
+            return Ok(found);
+        }
+        let text = format!("ERR wrong number of arguments for '{}' command", found.name);
+        Err(Error::refused_with(text))
+    }
+
+    /// The row for an argument list, whatever the number of arguments.
+    pub(crate) fn named(args: &Args<'_>) -> Result<&'static Self> {
         let name = args
             .first()
             .ok_or_else(|| Error::refused("ERR empty command"))?;
@@ -98,11 +112,7 @@ impl Command {
             found = row(&[found.name.as_bytes(), b"|", sub].concat())
                 .ok_or_else(|| unknown_subcommand(found, sub))?;
         }
-        if found.takes(args.len()) {
-            return Ok(found);
-        }
-        let text = format!("ERR wrong number of arguments for '{}' command", found.name);
-        Err(Error::refused_with(text))
+        Ok(found)
     }
 }
 
@@ -203,7 +213,7 @@ pub fn commands() -> impl Iterator<Item = CommandInfo> {
             since: row.since,
             complexity: row.complexity,
             group: row.group,
-            writes: row.has(WRITE),
+            writes: row.has(WRITE | RUNS),
             fast: row.has(FAST),
             first_key,
             last_key,

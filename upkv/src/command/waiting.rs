@@ -80,6 +80,7 @@ impl Future for ReplyFuture {
 fn start(db: &Db, args: &[&[u8]]) -> Result<Started> {
     let command = Command::find(args)?;
     let caller = db.caller();
+    db.engine.check_not_busy(command)?;
     if command.has(BLOCKING) {
         db.engine.check_room_for(command)?;
         return db.engine.start_waiting(caller, command, args);

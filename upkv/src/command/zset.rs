@@ -8,8 +8,7 @@ use crate::error::{Error, Result};
 use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
-use crate::ops::zset::{self, AddIf, By, Interval, Scored};
-use crate::ops::zset_algebra::{self, Aggregate, Algebra};
+use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 
 pub(super) static ROWS: &[Command] = rows! { "sorted-set";
@@ -410,7 +409,7 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
         [option] if args::is(option, "WITHSCORES") => true,
         _ => return Err(Error::syntax()),
     };
-    if with_scores && count < i64::MIN / 2 {
+    if with_scores && count.unsigned_abs() > i64::MAX.unsigned_abs() / 2 {
         return Err(Error::refused("ERR value is out of range"));
     }
     let Some(zset) = work.zset(key)? else {
@@ -461,7 +460,7 @@ fn combine(
 ) -> Result<(Vec<Scored>, bool)> {
     let (keys, rest) = args::counted_keys(rest, command)?;
     // Types are checked before the options, as Redis does.
-    zset_algebra::expect_sets(work, keys)?;
+    zset::expect_scored(work, keys)?;
     let mut weights = Vec::new();
     let mut aggregate = Aggregate::default();
     let mut with_scores = false;
@@ -488,7 +487,7 @@ fn combine(
             _ => return Err(Error::syntax()),
         }
     }
-    let items = zset_algebra::combine(work, algebra, keys, &weights, aggregate)?;
+    let items = zset::combine(work, algebra, keys, &weights, aggregate)?;
     Ok((items, with_scores))
 }
 

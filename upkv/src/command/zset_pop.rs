@@ -8,7 +8,6 @@ use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Wait;
 use crate::number;
 use crate::ops::zset::{self, Scored};
-use crate::ops::zset_algebra;
 use crate::value::Kind;
 
 pub(super) static ROWS: &[Command] = rows! { "sorted-set";
@@ -175,7 +174,7 @@ fn bzmpop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (keys, rest) = args::counted_keys(&args[1..], "zintercard")?;
     // Types are checked before the options, as Redis does.
-    zset_algebra::expect_sets(work, keys)?;
+    zset::expect_scored(work, keys)?;
     let mut limit = 0;
     let mut options = args::Options::new(rest);
     while let Some(option) = options.next() {
@@ -186,5 +185,5 @@ fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         let given = number::parse_i64(options.value()?).ok_or_else(refused)?;
         limit = usize::try_from(given).map_err(|_| refused())?;
     }
-    zset_algebra::intersection_len(work, keys, limit).map(Reply::count)
+    zset::intersection_len(work, keys, limit).map(Reply::count)
 }

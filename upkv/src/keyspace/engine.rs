@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::entry::Slot;
 use super::evict::Evictor;
+use super::libraries::Shared;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
 use super::work::event::{Class, Told};
@@ -39,6 +40,9 @@ pub(crate) struct Engine {
     databases: [OnceLock<Box<[Mutex<Shard>]>>; DATABASES as usize],
     /// Which physical database a logical one is; changes only under the locks of all shards of both.
     pub(crate) swapped: Swapped,
+    pub(crate) libraries: Shared,
+    #[cfg(feature = "lua")]
+    pub(crate) scripts: crate::script::Scripts,
     pub(crate) shard_bits: u32,
     /// What the restored checkpoint already holds; used while recovering only.
     pub(crate) as_of: Mutex<AsOf>,
@@ -88,6 +92,8 @@ pub(crate) struct Caller {
     pub(crate) touches: bool,
     /// Whether its user has to be asked for before another command runs on its behalf.
     pub(crate) restricted: bool,
+    /// Whether it is told that a script takes long instead of waiting for that one's locks.
+    pub(crate) told_busy: bool,
 }
 
 /// A work that went through, before anybody waits for its commit.
@@ -115,6 +121,9 @@ impl Engine {
             hashers,
             databases: std::array::from_fn(|_| OnceLock::new()),
             swapped: Swapped::default(),
+            libraries: Shared::default(),
+            #[cfg(feature = "lua")]
+            scripts: crate::script::Scripts::new(options.script_limits),
             shard_bits,
             as_of: Mutex::new(AsOf::default()),
             memory_limit,
@@ -215,6 +224,7 @@ impl Engine {
             client: 0,
             touches: true,
             restricted: false,
+            told_busy: false,
         };
         let ran = self.run_as(caller, keys, body)?;
         self.finish(ran, level)
@@ -235,6 +245,7 @@ impl Engine {
             work.client = caller.client;
             work.touches = caller.touches;
             work.restricted = caller.restricted;
+            work.told_busy = caller.told_busy;
             let locked = Self::lock(&mut work, if all { Keys::Every } else { keys });
             let outcome = locked.and_then(|()| body(&mut work));
             if let Some(pending) = work.take_pending() {
@@ -292,6 +303,17 @@ impl Engine {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses a command while a script that locks everything has run for too long.
+    #[cfg(not(feature = "lua"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "there are no scripts in this build"
+    )]
+    pub(crate) fn check_not_busy(&self, _command: &Command) -> Result<()> {
+        Ok(())
     }
 
     /// Notes that a key was used; the state of its access counter before.

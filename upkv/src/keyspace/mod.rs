@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod evict;
 pub(crate) mod expiry;
+pub(crate) mod libraries;
 pub(crate) mod shard;
 pub(crate) mod table;
 pub(crate) mod work;

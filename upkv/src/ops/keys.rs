@@ -180,11 +180,27 @@ fn put_copy(
     expire_at: u64,
     raw: bool,
 ) -> Result<()> {
-    if raw {
-        work.put_raw(to, object, expire_at)
-    } else {
-        work.put(to, object, expire_at)
+    as_new(work, to, |work| {
+        if raw {
+            work.put_raw(to, object, expire_at)
+        } else {
+            work.put(to, object, expire_at)
+        }
+    })
+}
+
+/// Lets `put` store a value of another key or of another server, which events call a new key even where it replaces one.
+pub(crate) fn as_new<'w>(
+    work: &mut Work<'w>,
+    key: &[u8],
+    put: impl FnOnce(&mut Work<'w>) -> Result<()>,
+) -> Result<()> {
+    let replaces = work.entry(key)?.is_some();
+    put(work)?;
+    if replaces {
+        work.notify(Class::NEW, "new", key);
     }
+    Ok(())
 }
 
 /// Number of keys, overdue ones included until they are cleaned up.

@@ -20,7 +20,6 @@ pub(crate) mod stream_group;
 pub(crate) mod stream_lag;
 pub(crate) mod string;
 pub(crate) mod zset;
-pub(crate) mod zset_algebra;
 
 use crate::error::{Error, Result};
 use crate::options::Deadline;

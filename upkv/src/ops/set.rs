@@ -8,7 +8,7 @@ use super::check_size;
 use crate::error::Result;
 use crate::keyspace::work::event::Class;
 use crate::keyspace::work::{Edit, Work};
-use crate::ops::zset_algebra::Algebra;
+use crate::ops::zset::Algebra;
 use crate::value::set::Set;
 use crate::value::{Collection, Kind, Undo};
 
@@ -145,7 +145,7 @@ pub(crate) fn distinct(set: &Set, count: usize, mut random: impl FnMut() -> u64)
     all
 }
 
-fn members(work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Bytes>> {
+pub(super) fn members(work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Bytes>> {
     let set = work.read::<Set>(key)?;
     let copy = |member: std::borrow::Cow<'_, [u8]>| Bytes::from(member.into_owned());
     Ok(set.map_or_else(Vec::new, |set| set.iter().map(copy).collect()))

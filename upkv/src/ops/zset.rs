@@ -1,5 +1,6 @@
-//! Sorted sets: changes and intervals.
+//! Sorted sets: changes, intervals, and set algebra.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -8,8 +9,9 @@ use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
-use crate::value::Object;
+use crate::value::set::Set;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
+use crate::value::{Kind, Object};
 
 /// A member that left its set, with the score it had.
 pub(crate) type Scored = (Bytes, f64);
@@ -257,7 +259,7 @@ fn clamp_ranks(len: usize, start: i64, end: i64) -> Range<usize> {
     }
 }
 
-pub(super) fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
+fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     let items = zset.iter(ranks);
     let copy = |item: &crate::value::zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
     if reverse {
@@ -265,6 +267,28 @@ pub(super) fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Sc
     } else {
         items.map(copy).collect()
     }
+}
+
+/// Refuses keys that are neither sorted sets nor sets, without reading them.
+pub(crate) fn expect_scored(work: &mut Work<'_>, keys: &[&[u8]]) -> Result<()> {
+    for key in keys {
+        if !matches!(work.kind(key)?, None | Some(Kind::Zset | Kind::Set)) {
+            return Err(Error::WrongType);
+        }
+    }
+    Ok(())
+}
+
+/// Members of a sorted set, or of a set, whose members count as 1 each; nothing without the key.
+fn scored(work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Scored>> {
+    if work.kind(key)? == Some(Kind::Set) {
+        let members = super::set::members(work, key)?.into_iter();
+        return Ok(members.map(|member| (member, 1.0)).collect());
+    }
+    let members = work
+        .zset(key)?
+        .map(|zset| collect(zset, 0..usize::MAX, false));
+    Ok(members.unwrap_or_default())
 }
 
 /// Replaces `key` by a sorted set of these members, which `event` names, or removes it when there are none.
@@ -285,6 +309,118 @@ pub(crate) fn store(
     work.put(key, Object::Zset(Box::new(zset)), 0)?;
     work.notify(Class::ZSET, event, key);
     Ok(())
+}
+
+/// How the scores of a member in several sets become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Aggregate {
+    #[default]
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn join(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Sum => {
+                let sum = a + b;
+                // inf + -inf counts as 0 here, as in Redis.
+                if sum.is_nan() { 0.0 } else { sum }
+            }
+            Self::Min => a.min(b),
+            Self::Max => a.max(b),
+        }
+    }
+}
+
+/// Which members of several sets are in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algebra {
+    Union,
+    Inter,
+    Diff,
+}
+
+/// Union, intersection or difference, ordered by score and member.
+pub(crate) fn combine(
+    work: &mut Work<'_>,
+    algebra: Algebra,
+    keys: &[&[u8]],
+    weights: &[f64],
+    aggregate: Aggregate,
+) -> Result<Vec<Scored>> {
+    let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
+    for (at, key) in keys.iter().enumerate() {
+        let weight = weights.get(at).copied().unwrap_or(1.0);
+        for (member, score) in scored(work, key)? {
+            let weighted = score * weight;
+            // The sum makes 0 of -0, which would come before it.
+            let weighted = if weighted.is_nan() {
+                0.0
+            } else {
+                weighted + 0.0
+            };
+            match found.get_mut(&member) {
+                Some((score, sets)) => {
+                    *score = aggregate.join(*score, weighted);
+                    *sets += 1;
+                }
+                None if at == 0 || algebra == Algebra::Union => {
+                    found.insert(member, (weighted, 1));
+                }
+                None => {}
+            }
+        }
+    }
+    let kept = |sets: usize| match algebra {
+        Algebra::Union => true,
+        Algebra::Inter => sets == keys.len(),
+        Algebra::Diff => sets == 1,
+    };
+    let mut result: Vec<Scored> = found
+        .into_iter()
+        .filter(|(_, (_, sets))| kept(*sets))
+        .map(|(member, (score, _))| (member, score))
+        .collect();
+    result.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+    Ok(result)
+}
+
+/// Number of members that all sets have, counted up to `limit` if that is not 0.
+///
+/// # Complexity
+///
+/// O(sets times the smallest).
+pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
+    let mut smallest: Option<(usize, &[u8])> = None;
+    for key in keys {
+        let len = match work.kind(key)? {
+            Some(Kind::Set) => work.read::<Set>(key)?.map_or(0, Set::len),
+            _ => work.zset(key)?.map_or(0, Zset::len),
+        };
+        if smallest.is_none_or(|(least, _)| len < least) {
+            smallest = Some((len, key));
+        }
+    }
+    let Some((_, smallest)) = smallest.filter(|(len, _)| *len > 0) else {
+        return Ok(0);
+    };
+    let mut members = scored(work, smallest)?;
+    for key in keys {
+        if work.kind(key)? == Some(Kind::Set) {
+            let set = work.read::<Set>(key)?;
+            members.retain(|(member, _)| set.is_some_and(|set| set.contains(member)));
+        } else {
+            let zset = work.zset(key)?;
+            members.retain(|(member, _)| zset.is_some_and(|zset| zset.score(member).is_some()));
+        }
+    }
+    Ok(if limit == 0 {
+        members.len()
+    } else {
+        members.len().min(limit)
+    })
 }
 
 #[cfg(test)]

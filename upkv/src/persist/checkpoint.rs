@@ -2,8 +2,9 @@
 //!
 //! | field | bytes |
 //! |---|---|
-//! | version, shard bits | u8 = 2, u8 |
-//! | commit up to which the order of databases is, the order | u64, 16 x u8 |
+//! | version, shard bits | u8 = 3, u8 |
+//! | commit up to which the order of databases and the libraries are, the order | u64, 16 x u8 |
+//! | bytes of libraries; per library: name, code | u64; varint length and bytes each |
 //! | databases that were ever used, a bit each | u16 |
 //! | per database in use, per shard: folded-up-to commit, bytes of entries | u64, u64 |
 //! | per entry: type, flags (1 deadline, 2 chain, 4 deadline record, 8 deadlines of parts) | u8, u8 |
@@ -19,13 +20,15 @@
 
 use crate::keyspace::engine::{DATABASES, Engine};
 use crate::keyspace::entry::{Entry, Home, Slot};
+use crate::keyspace::libraries::Libraries;
 use crate::keyspace::shard::Shard;
 use crate::persist::participant::AsOf;
 use crate::storage::{Address, CheckpointReader, CheckpointWriter, Error, Result, Seq};
 use crate::value::packed::{self, Walk};
 use crate::value::{Kind, Object, PartDeadlines};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+const VERSION_NO_LIBRARIES: u8 = 2;
 const VERSION_ONE_DATABASE: u8 = 1;
 const HAS_DEADLINE: u8 = 1;
 const HAS_CHAIN: u8 = 2;
@@ -36,9 +39,11 @@ const FLAGS: u8 = HAS_DEADLINE | HAS_CHAIN | HAS_DEADLINE_RECORD | HAS_PART_DEAD
 const BITS_MAX: u32 = 12;
 
 pub(crate) fn write(engine: &Engine, out: &mut CheckpointWriter<'_>) -> Result<()> {
-    let (swaps, map) = {
-        let _unchanged = engine.swapped.change.lock();
-        (engine.mount.last_seq(), engine.swapped.copy())
+    let (swaps, map, libraries) = {
+        let _same_order = engine.swapped.change.lock();
+        let _same_libraries = engine.libraries.change.lock();
+        let libraries = engine.libraries.current();
+        (engine.mount.last_seq(), engine.swapped.copy(), libraries)
     };
     let bits = u8::try_from(engine.shard_bits).expect("at most 4,096 shards");
     let in_use: Vec<u8> = engine.in_use().collect();
@@ -48,6 +53,9 @@ pub(crate) fn write(engine: &Engine, out: &mut CheckpointWriter<'_>) -> Result<(
     out.write(&[VERSION, bits])?;
     out.write(&swaps.to_le_bytes())?;
     out.write(&map)?;
+    let libraries = libraries.encode();
+    out.write(&(libraries.len() as u64).to_le_bytes())?;
+    out.write(&libraries)?;
     out.write(&used.to_le_bytes())?;
     for db in in_use {
         let first = engine.first_shard(db);
@@ -144,8 +152,8 @@ pub(crate) fn read(engine: &Engine, input: &mut CheckpointReader<'_>) -> Result<
         ..AsOf::default()
     };
     let used = match head[0] {
-        VERSION => {
-            let mut order = [0; 26];
+        version @ (VERSION | VERSION_NO_LIBRARIES) => {
+            let mut order = [0; 24];
             input.read_exact(&mut order)?;
             let mut walk = Walk::new(&order);
             as_of.swaps = walk.u64().ok_or_else(damaged)?;
@@ -157,7 +165,17 @@ pub(crate) fn read(engine: &Engine, input: &mut CheckpointReader<'_>) -> Result<
             if !engine.swapped.restore(map) {
                 return Err(damaged());
             }
-            u16::from_le_bytes([order[24], order[25]])
+            if version == VERSION {
+                let mut len = [0; 8];
+                input.read_exact(&mut len)?;
+                let len = usize::try_from(u64::from_le_bytes(len)).map_err(|_| damaged())?;
+                let libraries = input.take(len)?;
+                let libraries = Libraries::decode(&libraries).ok_or_else(damaged)?;
+                engine.libraries.restore(libraries);
+            }
+            let mut used = [0; 2];
+            input.read_exact(&mut used)?;
+            u16::from_le_bytes(used)
         }
         // Written before there were several databases.
         VERSION_ONE_DATABASE => 1,

@@ -8,6 +8,7 @@ use crate::cold::DEMOTE_BYTES_MIN;
 use crate::keyspace::access::Access;
 use crate::keyspace::engine::{DATABASES, Engine};
 use crate::keyspace::entry::{Entry, Home, Slot};
+use crate::keyspace::libraries::Change;
 use crate::keyspace::shard::Shard;
 use crate::keyspace::table::{Probe, top_bits};
 use crate::keyspace::work::ColdRef;
@@ -25,7 +26,7 @@ pub(crate) struct AsOf {
     pub(crate) bits: u32,
     /// By physical database, then by slice.
     pub(crate) seqs: [Vec<Seq>; DATABASES as usize],
-    /// Up to which commit the order of the databases is.
+    /// Up to which commit the order of the databases and the libraries are.
     pub(crate) swaps: Seq,
 }
 
@@ -59,6 +60,12 @@ impl Engine {
             Body::Swap { a, b } => {
                 if seq > self.as_of.lock().swaps {
                     self.swapped.swap(a, b);
+                }
+                return Ok(());
+            }
+            Body::Library { name, code } => {
+                if seq > self.as_of.lock().swaps {
+                    self.libraries.apply(&[Change::of(name, code)]);
                 }
                 return Ok(());
             }
@@ -112,7 +119,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            Body::Delete { .. } | Body::Flush | Body::Swap { .. } => {
+            Body::Delete { .. } | Body::Flush | Body::Swap { .. } | Body::Library { .. } => {
                 if let Some(entry) = shard.table.take(probe, key) {
                     self.release_all(&entry.slot.home);
                 }

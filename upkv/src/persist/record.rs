@@ -10,8 +10,9 @@
 //! | 4 expire | deadline u64 (0: none any more), key |
 //! | 5 flush | one zero byte |
 //! | 6 swap | the two databases that change places, u8 each, as their users number them |
+//! | 7 library | name of a library of functions with a varint length, then its code; no code: removed |
 //!
-//! The high four bits of the record's kind are the database, as the log numbers it; 0 for swaps.
+//! The high four bits of the record's kind are the database, as the log numbers it; 0 for swaps and libraries.
 //!
 //! Payloads: a string is its bytes; a sorted set is its form (u8, 1: the large one), a varint count, then score
 //! (f64 bits) and member with a varint length, in order; its changes are 1 set (same layout as one element)
@@ -32,6 +33,7 @@ pub(crate) const DELETE: u8 = 3;
 pub(crate) const EXPIRE: u8 = 4;
 pub(crate) const FLUSH: u8 = 5;
 pub(crate) const SWAP: u8 = 6;
+pub(crate) const LIBRARY: u8 = 7;
 
 /// Bits of a record's kind that tell the kind; the others are the database.
 const KIND_BITS: u32 = 4;
@@ -63,6 +65,11 @@ pub(crate) enum Body<'b> {
     Swap {
         a: u8,
         b: u8,
+    },
+    /// Functions; without code the library is gone.
+    Library {
+        name: &'b [u8],
+        code: &'b [u8],
     },
 }
 
@@ -115,6 +122,10 @@ impl<'b> Body<'b> {
                 }
                 Self::Swap { a, b }
             }
+            LIBRARY => Self::Library {
+                name: walk.bytes()?,
+                code: walk.rest(),
+            },
             _ => return None,
         })
     }
@@ -212,6 +223,13 @@ pub(crate) fn push_swap(frame: &mut Frame, mount: &Mount, a: u8, b: u8) -> usize
     frame.push(mount, SWAP, &[&[a, b]])
 }
 
+/// Pushes a library of functions; without code it is removed.
+pub(crate) fn push_library(frame: &mut Frame, mount: &Mount, name: &[u8], code: &[u8]) -> usize {
+    let mut head = Vec::with_capacity(packed::put_size(name.len()));
+    packed::put(&mut head, name);
+    frame.push(mount, LIBRARY, &[&head, code])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +269,8 @@ mod tests {
     #[test]
     fn malformed_bodies_are_refused() {
         for (kind, body) in [
-            (IMAGE, &[99, 0, 1, b'k'][..]),
+            (LIBRARY, &[200, b'k'][..]),
+            (IMAGE, &[99, 0, 1, b'k']),
             (IMAGE, &[1, 7, 1, b'k']),
             (IMAGE, &[1, 1, 2]),
             (IMAGE, &[1, 0, 200, b'k']),

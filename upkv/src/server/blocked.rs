@@ -297,8 +297,10 @@ impl Work<'_> {
                 *arg = value;
             }
         }
+        // Whoever serves it later holds no lock of a script.
         let caller = Caller {
             db: self.db(),
+            told_busy: false,
             ..caller
         };
         let waiter = Waiter::new(caller, command, args, wait, self.now);

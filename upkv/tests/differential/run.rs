@@ -1,6 +1,7 @@
 //! One case on both sides, and the fewest of its commands that still differ.
 
 use crate::compare::same;
+use crate::generate::script::inner;
 use crate::generate::{self, Line, Step};
 use crate::known::{Known, known};
 use crate::server::{Ours, Side, Theirs, Value, Version};
@@ -148,7 +149,16 @@ fn judge(line: &Line, ours: &Value, theirs: &Value, version: Version) -> Verdict
     if same(line.compare, ours, theirs, version) {
         return Verdict::Same;
     }
-    match known(&line.args, ours, theirs, version) {
+    let args = inner(&line.args);
+    let plain = |reply: &Value| match reply {
+        // What a script adds to an error.
+        Value::Line(b'-', text) if args.len() < line.args.len() => {
+            let end = text.rfind(" script: ").unwrap_or(text.len());
+            Value::Line(b'-', text[..end].into())
+        }
+        other => other.clone(),
+    };
+    match known(args, &plain(ours), &plain(theirs), version) {
         Some(Known::Reply) => Verdict::Same,
         Some(Known::Data) => Verdict::Apart,
         None => Verdict::Different,

@@ -1,7 +1,7 @@
 //! How a work ends: its changes become one frame and are published, or are taken back.
 
 use super::{Flushed, Touched, Work, position};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyspace::entry::{Entry, Home};
 use crate::persist::record;
 use crate::storage::{self, Commit, Frame};
@@ -13,8 +13,12 @@ impl Work<'_> {
         others: Option<&mut storage::Transaction>,
     ) -> Result<Option<Commit>> {
         let engine = self.engine;
+        if let Some(reason) = self.doomed.take() {
+            return Err(Error::Aborted(reason));
+        }
         let mut frame = engine.mount.frame();
         self.fill(&mut frame);
+        let changing = (!self.library_changes.is_empty()).then(|| engine.libraries.change.lock());
         let commit = match others.filter(|others| !others.is_empty()) {
             Some(others) => {
                 // Interactive transactions cannot swap databases.
@@ -31,6 +35,10 @@ impl Work<'_> {
                 Some(commit)
             }
         };
+        engine
+            .libraries
+            .apply(&std::mem::take(&mut self.library_changes));
+        drop(changing);
         self.publish(commit.as_ref());
         Ok(commit.filter(|commit| commit.seq > 0))
     }
@@ -45,6 +53,10 @@ impl Work<'_> {
         for (a, b) in &self.swaps {
             record::push_swap(frame, mount, *a, *b);
             freeing = false;
+        }
+        for change in &self.library_changes {
+            record::push_library(frame, mount, &change.name, change.code());
+            freeing &= change.library.is_none();
         }
         for touched in &mut self.touched {
             let held = position(&self.held, touched.shard);

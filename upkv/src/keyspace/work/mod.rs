@@ -14,14 +14,18 @@ mod change;
 mod commit;
 pub(crate) mod event;
 mod fields;
+mod functions;
 
-use parking_lot::MutexGuard;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::change::Edit;
 use self::event::{Class, News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
+use super::libraries::{Change, Libraries};
 use super::shard::Shard;
 use super::table::{Probe, Table};
 use crate::cold::DEMOTE_BYTES_MIN;
@@ -30,6 +34,10 @@ use crate::storage::Address;
 use crate::value::hash::{Hash, Live};
 use crate::value::zset::Zset;
 use crate::value::{Collection, Kind, Object, Undo};
+
+/// How often a caller that waits for a lock looks whether a script has it for too long.
+#[cfg(feature = "lua")]
+const BUSY_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// See the module documentation.
 #[expect(
@@ -49,6 +57,18 @@ pub struct Work<'a> {
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
+    /// Libraries of functions as they are after this work.
+    #[cfg_attr(
+        not(feature = "lua"),
+        allow(
+            dead_code,
+            reason = "builds without scripts keep libraries as they are"
+        )
+    )]
+    libraries: Option<Arc<Libraries>>,
+    library_changes: Vec<Change>,
+    /// Why the work must not be committed, if it must not.
+    doomed: Option<Box<str>>,
     news: News,
     waiting: Waiting,
     /// Number of the client on whose behalf this runs; 0 without one.
@@ -57,6 +77,8 @@ pub struct Work<'a> {
     pub(crate) touches: bool,
     /// Whether the rights of the client are limited.
     pub(crate) restricted: bool,
+    /// Whether whoever runs this is told of a script that takes long instead of waiting for its locks.
+    pub(crate) told_busy: bool,
     pending: Option<Pending>,
     loaded: Vec<Loaded>,
     /// Read cold values under the lock instead of starting over once more.
@@ -151,11 +173,15 @@ impl<'a> Work<'a> {
             touched: Vec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
+            libraries: None,
+            library_changes: Vec::new(),
+            doomed: None,
             news: News::default(),
             waiting: Waiting::default(),
             client: 0,
             touches: true,
             restricted: false,
+            told_busy: false,
             pending: None,
             loaded,
             impatient,
@@ -240,7 +266,7 @@ impl<'a> Work<'a> {
             Err(at) => {
                 let shard = self.engine.shard(index);
                 let guard = if at == self.held.len() {
-                    shard.lock()
+                    self.wait_for_shard(shard, index)?
                 } else if let Some(guard) = shard.try_lock() {
                     guard
                 } else {
@@ -256,6 +282,38 @@ impl<'a> Work<'a> {
                 Ok(at)
             }
         }
+    }
+
+    #[cfg_attr(
+        not(feature = "lua"),
+        expect(
+            clippy::unnecessary_wraps,
+            clippy::unused_self,
+            reason = "only scripts keep a lock for long"
+        )
+    )]
+    fn wait_for_shard(
+        &self,
+        shard: &'a Mutex<Shard>,
+        index: usize,
+    ) -> Result<MutexGuard<'a, Shard>> {
+        #[cfg(feature = "lua")]
+        if self.told_busy {
+            loop {
+                if let Some(guard) = shard.try_lock_for(BUSY_LOOK_EVERY) {
+                    return Ok(guard);
+                }
+                self.engine.check_not_busy_at(index)?;
+            }
+        }
+        let _ = index;
+        Ok(shard.lock())
+    }
+
+    /// Numbers of the shards that are locked.
+    #[cfg(feature = "lua")]
+    pub(crate) fn held_shards(&self) -> impl Iterator<Item = usize> {
+        self.held.iter().map(|(index, _)| *index)
     }
 
     fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {

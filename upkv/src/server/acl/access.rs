@@ -36,7 +36,7 @@ pub(crate) fn of(command: &Command, args: &[&[u8]]) -> (Access, Access) {
         "exists" | "hexists" | "hlen" | "hstrlen" | "llen" | "memory|usage" | "scard"
         | "sismember" | "strlen" | "touch" | "type" | "watch" | "xlen" | "zcard" => same(NEITHER),
         name if name.starts_with("object|") => same(NEITHER),
-        "pfdebug" | "xreadgroup" => same(READS),
+        "eval_ro" | "evalsha_ro" | "fcall_ro" | "pfdebug" | "xreadgroup" => same(READS),
         "copy" | "georadius" | "georadiusbymember" | "sort" => (READS, WRITES),
         "pfmerge" => (BOTH, READS),
         "blmove" | "brpoplpush" | "lmove" | "rename" | "renamenx" | "rpoplpush" | "smove" => {

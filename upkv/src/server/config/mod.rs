@@ -60,6 +60,13 @@ impl Default for Config {
 
 impl Config {
     /// Refusals that are kept.
+    /// How long a script runs before others are told so; `None` for ever.
+    #[cfg(feature = "lua")]
+    pub(crate) fn busy_reply_threshold(&self) -> Option<std::time::Duration> {
+        let millis = u64::try_from(self.busy_reply_threshold.load(Ordering::Relaxed)).ok()?;
+        (millis > 0).then(|| std::time::Duration::from_millis(millis))
+    }
+
     pub(crate) fn acllog_max_len(&self) -> usize {
         usize::try_from(self.acllog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
     }

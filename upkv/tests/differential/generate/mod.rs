@@ -13,6 +13,7 @@ mod hll;
 mod keys;
 mod list;
 mod pools;
+pub(crate) mod script;
 mod set;
 mod stream;
 mod string;
@@ -146,10 +147,14 @@ pub(crate) fn steps(seed: u64, commands: usize, version: Version) -> (String, Ve
         .iter()
         .find(named)
         .map_or(about, |chapter| vec![*chapter]);
-    let titles: Vec<&str> = about.iter().map(|chapter| chapter.name).collect();
-    let steps = (0..commands)
+    let mut titles: Vec<&str> = about.iter().map(|chapter| chapter.name).collect();
+    let mut steps: Vec<Step> = (0..commands)
         .map(|_| step(&mut random, &about, version))
         .collect();
+    if cfg!(feature = "lua") && (seed % 5 == 4 || only.as_deref() == Some("script")) {
+        titles.push("script");
+        script::wrap(&mut random, &mut steps);
+    }
     (titles.join(", "), steps)
 }
 
@@ -217,6 +222,14 @@ fn tame(args: &mut Vec<Vec<u8>>, version: Version) {
     if name == b"BITFIELD" {
         // The distance to the least integer overflows in servers.
         args.retain(|arg| arg != b"-9223372036854775808");
+    }
+    if name.ends_with(b"RANDFIELD") || name.ends_with(b"RANDMEMBER") {
+        // A server makes as many picks as it is asked for, however many that are.
+        let many = |count: &str| count.parse::<i64>().is_ok_and(|count| count < -10_000);
+        let counts = args.iter_mut().skip(2);
+        for count in counts.filter(|arg| std::str::from_utf8(arg).is_ok_and(many)) {
+            *count = b"-9".to_vec();
+        }
     }
     if name == b"ZADD" && args.get(1).is_some_and(|key| key == b"lex") {
         *args = Line::of("ZADD lex 0 m1 0 m2").args;
