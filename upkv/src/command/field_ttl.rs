@@ -8,6 +8,7 @@ use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::field_ttl::{self, FieldDeadline, SetIf, Touch, check_deadline};
 use crate::ops::keys::ExpireIf;
+use crate::value::Kind;
 
 pub(super) static ROWS: &[Command] = rows! { "hash";
     "hexpire" -6 WRITE | FAST, ONE, data(hexpire), "7.4.0", "O(fields log n)",
@@ -80,6 +81,7 @@ fn expire_with(
     seconds: bool,
     relative: bool,
 ) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let at = deadline(args[2], seconds, relative, work.now, command)?;
     let mut when = ExpireIf::default();
     let mut rest = &args[3..];
@@ -120,6 +122,7 @@ fn deadlines(
     args: &Args<'_>,
     convert: impl Fn(u64, u64) -> u64,
 ) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let fields = fields(&args[2..], NOT_POSITIVE)?;
     let now = work.now;
     let found = field_ttl::deadlines(work, args[1], fields)?;
@@ -151,6 +154,7 @@ fn hpexpiretime(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn hpersist(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let fields = fields(&args[2..], NOT_POSITIVE)?;
     let before = field_ttl::persist(work, args[1], fields)?;
     let number = |deadline| match deadline {
@@ -169,6 +173,7 @@ fn values(found: Vec<Option<bytes::Bytes>>) -> Reply {
 }
 
 fn hgetdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let fields = fields(&args[2..], NOT_POSITIVE)?;
     field_ttl::get_del(work, args[1], fields).map(values)
 }
@@ -185,6 +190,7 @@ fn form(word: &[u8]) -> Option<(bool, bool)> {
 }
 
 fn hgetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let mut rest = &args[2..];
     let mut touch = Touch::Leave;
     if args::is(rest[0], "PERSIST") {
@@ -253,7 +259,12 @@ fn hsetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 /// The fields and values after `FIELDS`, which must be all that follows.
 fn pairs<'a>(rest: &'a Args<'a>) -> Result<&'a Args<'a>> {
-    let (count, pairs) = rest.split_first().ok_or_else(|| wrong_arity("hsetex"))?;
+    let [count, pairs @ ..] = rest else {
+        return Err(wrong_arity("hsetex"));
+    };
+    if pairs.len() < 2 {
+        return Err(wrong_arity("hsetex"));
+    }
     let count = number::parse_i64(count).filter(|count| (1..=i64::from(i32::MAX)).contains(count));
     let count = count.ok_or_else(|| Error::refused("ERR invalid number of fields"))?;
     let wanted = usize::try_from(count * 2).ok();

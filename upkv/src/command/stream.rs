@@ -314,8 +314,9 @@ pub(super) fn deleted_reply(outcome: Vec<Deleted>) -> Reply {
 }
 
 fn xdelex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let is_there = work.read::<Stream>(args[1])?.is_some();
     let (references, ids) = listed_ids(&args[2..])?;
-    if work.read::<Stream>(args[1])?.is_none() {
+    if !is_there {
         // Ids are looked at where there is something to delete.
         return Ok(deleted_reply(vec![Deleted::Missing; ids.len()]));
     }

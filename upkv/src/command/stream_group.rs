@@ -46,9 +46,10 @@ fn xack(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn xackdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let (references, ids) = listed_ids(&args[3..])?;
     let stream = work.read::<Stream>(args[1])?;
-    if stream.and_then(|stream| stream.group(args[2])).is_none() {
+    let is_there = stream.is_some_and(|stream| stream.group(args[2]).is_some());
+    let (references, ids) = listed_ids(&args[3..])?;
+    if !is_there {
         return Ok(deleted_reply(vec![Deleted::Missing; ids.len()]));
     }
     let ids = parse_ids(ids)?;

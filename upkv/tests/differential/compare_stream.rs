@@ -10,16 +10,14 @@ use crate::server::{Value, Version};
 const APART: u64 = 10_000;
 
 pub(super) fn same(ours: &Value, theirs: &Value, version: Version) -> bool {
+    let (ours, theirs) = (without_news(ours.clone()), without_news(theirs.clone()));
     if version < Version(7, 2) {
-        return alike(&aged(ours.clone()), &aged(theirs.clone()), Times::None);
+        return alike(&aged(ours), &aged(theirs), Times::None);
     }
-    if version >= Version(8, 4) {
-        return alike(ours, &without_news(theirs.clone()), Times::None);
-    }
-    alike(ours, theirs, Times::None)
+    alike(&ours, &theirs, Times::None)
 }
 
-/// Without what servers tell only since they keep track of who adds an entry, and of entries that were given back.
+/// Without what servers since 8.4 tell: who added entries, and which were given back.
 fn without_news(value: Value) -> Value {
     const NEWS: &[&[u8]] = &[
         b"idmp-duration",

@@ -71,6 +71,10 @@ pub(crate) fn known(
                 Known::Data
             })
         }
+        // From 8.4 on the empty text is no weight.
+        "SORT" | "SORT_RO" if is_refused(theirs, "ERR One or more scores") && !ours.is_error() => {
+            (version >= Version(8, 4)).then_some(Known::Data)
+        }
         // There, a consumer comes to be when it first gets something.
         "XGROUP" if version < Version(7, 2) && is(args, "CREATECONSUMER") => Some(Known::Reply),
         // Some servers cut an index to 32 bits.

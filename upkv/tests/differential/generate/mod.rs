@@ -6,6 +6,7 @@
 //! One command in eight is then damaged: an argument left out, doubled, swapped, or replaced by an odd one.
 
 mod bits;
+mod database;
 mod geo;
 mod grammar;
 mod hash;
@@ -39,7 +40,7 @@ const CHAPTERS: &[&Chapter] = &[
 ];
 
 /// Chapters that work on keys of every type; every case has some of them.
-const EVERYWHERE: &[&Chapter] = &[&keys::CHAPTER, &transaction::CHAPTER];
+const EVERYWHERE: &[&Chapter] = &[&keys::CHAPTER, &transaction::CHAPTER, &database::CHAPTER];
 
 /// Commands on one type.
 pub(crate) struct Chapter {
