@@ -23,30 +23,6 @@ fn eval(db: &Db, script: &str) -> String {
 }
 
 #[test]
-fn a_corpus_of_scripts_replies_as_a_real_server() {
-    let Some(mut redis) = Redis::start("scripting") else {
-        return;
-    };
-    let db = fresh();
-    let mut ours = db.session();
-    let mut differences = Vec::new();
-    for script in include_str!("scripts.txt").lines() {
-        if script.is_empty() || script.starts_with('#') {
-            continue;
-        }
-        let args = ["EVAL", script, "2", "s", "n", "a", "2"];
-        let (theirs, mine) = (
-            redis.command(&args).show(),
-            Resp::of(ours.command(args)).show(),
-        );
-        if theirs != mine {
-            differences.push(format!("{script}\n  theirs {theirs}\n  ours   {mine}"));
-        }
-    }
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
-}
-
-#[test]
 fn functions_reply_as_in_a_real_server() {
     let Some(mut redis) = Redis::start("functions") else {
         return;

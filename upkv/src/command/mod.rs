@@ -15,6 +15,7 @@ mod functions_lua;
 mod geo;
 mod hash;
 mod hll;
+mod increx;
 mod json;
 mod keys;
 mod list;

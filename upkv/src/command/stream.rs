@@ -357,7 +357,12 @@ pub(super) fn read_keys(args: &Args<'_>) -> Vec<usize> {
     let mut at = 1;
     while let Some(option) = args.get(at) {
         at += match option {
-            _ if args::is(option, "BLOCK") || args::is(option, "COUNT") => 2,
+            _ if ["BLOCK", "COUNT", "CLAIM"]
+                .iter()
+                .any(|name| args::is(option, name)) =>
+            {
+                2
+            }
             _ if args::is(option, "GROUP") => 3,
             _ if args::is(option, "NOACK") => 1,
             _ => break,
@@ -380,6 +385,8 @@ pub(super) struct Reading<'a> {
     pub(super) block: Option<Option<u64>>,
     pub(super) group: Option<(&'a [u8], &'a [u8])>,
     pub(super) no_ack: bool,
+    /// Take over what has been pending for at least so long, in ms, before new entries.
+    pub(super) claim: Option<u64>,
     pub(super) keys: &'a Args<'a>,
     pub(super) ids: &'a Args<'a>,
     /// Position of the first id.
@@ -400,6 +407,7 @@ pub(super) fn reading<'a>(args: &'a Args<'a>, in_group: bool) -> Result<Reading<
         block: None,
         group: None,
         no_ack: false,
+        claim: None,
         keys: &[],
         ids: &[],
         ids_at: 0,
@@ -438,6 +446,17 @@ pub(super) fn reading<'a>(args: &'a Args<'a>, in_group: bool) -> Result<Reading<
                 }
                 found.group = Some((group, consumer));
                 3
+            }
+            [value, ..] if is("CLAIM") => {
+                if !in_group {
+                    return Err(only_in_group("CLAIM"));
+                }
+                let refused =
+                    || Error::refused("ERR min-idle-time is not an integer or out of range");
+                let idle = args::int(value).map_err(|_| refused())?;
+                let negative = || Error::refused("ERR min-idle-time must be a positive integer");
+                found.claim = Some(u64::try_from(idle).map_err(|_| negative())?);
+                2
             }
             _ if is("NOACK") => {
                 if !in_group {

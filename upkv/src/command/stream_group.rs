@@ -9,7 +9,7 @@ use super::stream::{
 };
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
-use crate::ops::stream::Deleted;
+use crate::ops::stream::{Deleted, StreamEntry};
 use crate::ops::stream_group::{self, Claim, Claimed, Start};
 use crate::value::stream::{Stream, StreamId};
 
@@ -208,12 +208,22 @@ fn xreadgroup(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     for (key, position) in reading.keys.iter().zip(positions) {
         let entries = match position {
             None => {
-                let (count, no_ack) = (reading.count, reading.no_ack);
+                let old = match reading.claim {
+                    Some(idle) => {
+                        stream_group::claim_idle(work, key, group, consumer, idle, reading.count)?
+                    }
+                    None => Vec::new(),
+                };
+                let (count, no_ack) = (reading.count - old.len(), reading.no_ack);
                 let new = stream_group::read_new(work, key, group, consumer, count, no_ack)?;
-                if new.is_empty() {
+                if old.is_empty() && new.is_empty() {
                     continue;
                 }
-                entries_reply(new)
+                if reading.claim.is_some() {
+                    idle_reply(old, new)
+                } else {
+                    entries_reply(new)
+                }
             }
             Some(after) => {
                 let count = reading.count;
@@ -231,6 +241,22 @@ fn xreadgroup(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         return reading.wait(work);
     }
     Ok(Reply::Keyed(replies))
+}
+
+/// Entries, each with how long it was idle and how often it had been delivered: neither, for new ones.
+fn idle_reply(old: Vec<stream_group::Idle>, new: Vec<StreamEntry>) -> Reply {
+    let new = new.into_iter().map(|entry| (entry, 0, 0));
+    let old = old
+        .into_iter()
+        .map(|idle| (idle.entry, idle.idle, idle.count));
+    let row = |(entry, idle, count)| {
+        let Reply::Array(mut items) = entry_reply(entry) else {
+            unreachable!("an entry is a list of its id and its fields");
+        };
+        items.extend([number(idle), number(count)]);
+        Reply::Array(items)
+    };
+    Reply::Array(old.chain(new).map(row).collect())
 }
 
 /// The detailed form of XPENDING.

@@ -480,6 +480,7 @@ fn combine(
                     b"SUM" => Aggregate::Sum,
                     b"MIN" => Aggregate::Min,
                     b"MAX" => Aggregate::Max,
+                    b"COUNT" => Aggregate::Count,
                     _ => return Err(Error::syntax()),
                 };
             }

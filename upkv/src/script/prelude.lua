@@ -94,13 +94,21 @@ local function packed(f, ...)
   return pack(f(...))
 end
 
+local function single(f, ...)
+  return (f(...))
+end
+
+local function index(t, key)
+  return t[key]
+end
+
 -- The frame above is the prelude's; an error that blames it has no position.
 local function plain(reason)
   if type(reason) == "userdata" then
     return tostring(reason)
   elseif type(reason) == "string" and sub(reason, 1, 8) == "prelude:" then
     local _, last = find(reason, "^prelude:%d+: ")
-    return sub(reason, (last or 0) + 1)
+    return (raw_gsub(sub(reason, (last or 0) + 1), "^attempt to call local 'f' %(a (.*)%)$", "attempt to call a %1"))
   end
   return reason
 end
@@ -124,7 +132,10 @@ function base.pcall(...)
     error("stopped", 0)
   end
   reason = plain(reason)
-  if type(reason) == "table" then
+  if type(reason) == "string" then
+    -- A function that is called from here has no name, as nobody named it.
+    reason = (raw_gsub(reason, "^(bad argument #%d+ to ')[^']*'", "%1?'"))
+  elseif type(reason) == "table" then
     local text = rawget(reason, "err")
     if type(text) == "string" or type(text) == "number" then
       reason = text
@@ -133,7 +144,11 @@ function base.pcall(...)
   return false, reason
 end
 
-function base.xpcall(f, handler)
+function base.xpcall(...)
+  if select("#", ...) < 2 then
+    error("bad argument #2 to 'xpcall' (value expected)", 2)
+  end
+  local f, handler = ...
   local ok, reason = raw_xpcall(function()
     return pack(f())
   end, function(reason)
@@ -152,12 +167,24 @@ function base.xpcall(f, handler)
   return false, plain(reason)
 end
 
+-- Calls a function of Lua, whose complaints are about the caller and not about the prelude.
+local function blamed(name, f, ...)
+  local ok, result = raw_pcall(f, ...)
+  if ok then
+    return result
+  end
+  if host.stopped(result) then
+    error("stopped", 0)
+  end
+  error((raw_gsub(result, "'[^']*'", "'" .. name .. "'", 1)), 3)
+end
+
 function base.rawset(...)
   local t = ...
   if getmetatable(t) == false then
     error(READONLY, 0)
   end
-  return raw_rawset(...)
+  return blamed("rawset", raw_rawset, ...)
 end
 
 function base.setmetatable(...)
@@ -165,7 +192,7 @@ function base.setmetatable(...)
   if getmetatable(t) == false then
     error(READONLY, 0)
   end
-  return setmetatable(...)
+  return blamed("setmetatable", setmetatable, ...)
 end
 
 function base.getmetatable(...)
@@ -202,9 +229,10 @@ function base.pairs(...)
   return next, t
 end
 
-function base.unpack(t, i, j)
+function base.unpack(...)
+  local t, i, j = ...
   if type(t) ~= "table" then
-    bad(1, "unpack", "table", type(t))
+    bad(1, "unpack", "table", type_name(select("#", ...), t))
   end
   i = tonumber(i or 1)
   j = tonumber(j or #t)
@@ -221,7 +249,13 @@ function base.unpack(t, i, j)
   return raw_unpack(t, i, j)
 end
 
-function base.loadstring(code, name)
+function base.loadstring(...)
+  local code, name = ...
+  if type(code) ~= "string" and type(code) ~= "number" then
+    bad(1, "loadstring", "string", type_name(select("#", ...), code))
+  elseif name ~= nil and type(name) ~= "string" and type(name) ~= "number" then
+    bad(2, "loadstring", "string", type(name))
+  end
   local chunk, message = host.compile(code, name)
   if chunk then
     return setfenv(chunk, current)
@@ -239,7 +273,9 @@ function base.load(reader, name)
     if piece == nil or piece == "" then
       break
     end
-    if type(piece) ~= "string" then
+    if type(piece) == "number" then
+      piece = tostring(piece)
+    elseif type(piece) ~= "string" then
       return nil, "reader function must return a string"
     end
     count = count + 1
@@ -268,7 +304,53 @@ strings.dump = nil
 for name, f in next, expose(host.strings) do
   strings[name] = f
 end
+
+local raw_gmatch, raw_replace = host.strings.gmatch, host.strings.gsub
+
+function strings.gmatch(...)
+  local ok, step = raw_gmatch(...)
+  if not ok then
+    error(step, 2)
+  end
+  return function()
+    return finish(step())
+  end
+end
+
 strings.gfind = strings.gmatch
+
+-- What a function called by the host raises comes back as a text, so it is kept here and raised again.
+function strings.gsub(text, pattern, with, ...)
+  local kind = type(with)
+  if kind ~= "function" and (kind ~= "table" or not getmetatable(with)) then
+    return finish(raw_replace(text, pattern, with, ...))
+  end
+  local raised
+  local function guarded(...)
+    local ok, value
+    if kind == "function" then
+      ok, value = raw_pcall(single, with, ...)
+    else
+      ok, value = raw_pcall(index, with, ...)
+    end
+    if ok then
+      return value
+    end
+    raised = { reason = value }
+    error("raised", 0)
+  end
+  local ok, done, result, count = raw_pcall(raw_replace, text, pattern, guarded, ...)
+  if ok then
+    return finish(done, result, count)
+  end
+  result = done
+  if host.stopped(result) then
+    error("stopped", 0)
+  elseif raised then
+    error(raised.reason, 0)
+  end
+  error(result, 0)
+end
 
 local tables = {}
 for name, f in next, table do
@@ -315,6 +397,9 @@ end
 function tables.sort(t, before)
   if type(t) ~= "table" then
     bad(1, "sort", "table", type(t))
+  end
+  if before ~= nil and type(before) ~= "function" then
+    bad(2, "sort", "function", type(before))
   end
   local count = #t
   if count <= SORT_MAX then
@@ -424,8 +509,8 @@ function redis.log(...)
   if select("#", ...) < 2 then
     fail("redis.log() requires two arguments or more.")
   end
-  local level = ...
-  if type(level) ~= "number" then
+  local level = tonumber((...))
+  if not level then
     fail("First argument must be a number (log level).")
   end
   if level < 0 or level > 3 then
@@ -437,7 +522,7 @@ function redis.setresp(...)
   if select("#", ...) ~= 1 then
     fail("redis.setresp() requires one argument.")
   end
-  local version = tonumber((...))
+  local version = floor(tonumber((...)) or 0)
   if version ~= 2 and version ~= 3 then
     fail("RESP version must be 2 or 3.")
   end
@@ -446,10 +531,10 @@ end
 
 function redis.set_repl(...)
   if select("#", ...) ~= 1 then
-    fail("redis.set_repl() requires one argument.")
+    fail("redis.set_repl() requires two arguments.")
   end
-  local flags = tonumber((...))
-  if not flags or flags < 0 or flags > 3 then
+  local flags = tonumber((...)) or 0
+  if flags < 0 or flags > 3 then
     fail("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
   end
 end

@@ -204,6 +204,9 @@ fn located(lua: &Lua, reason: MultiValue) -> mlua::Result<Table> {
     let text = match &reason {
         Value::Table(table) => match table.raw_get("err")? {
             Value::String(text) => text,
+            number @ (Value::Integer(_) | Value::Number(_)) => {
+                lua.create_string(number.to_string()?)?
+            }
             _ => lua.create_string("ERR unknown error")?,
         },
         _ if is_out_of_memory(&reason) => lua.create_string("not enough memory")?,
@@ -217,7 +220,8 @@ fn located(lua: &Lua, reason: MultiValue) -> mlua::Result<Table> {
             break;
         };
         let source = debug.source().source.unwrap_or_default().into_owned();
-        if source.starts_with("@user_") {
+        // Neither C, nor the prelude.
+        if !matches!(&*source, "" | "=[C]" | "=prelude" | "=(tail call)") {
             out.raw_set("source", source)?;
             out.raw_set("line", debug.curr_line())?;
             break;

@@ -9,6 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;
+#[cfg(feature = "lua")]
+mod corpus;
 mod exchange;
 mod generate;
 mod known;

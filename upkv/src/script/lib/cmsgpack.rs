@@ -131,7 +131,8 @@ impl Packer<'_> {
             reason = "taken only if nothing is lost"
         )]
         let short = value as f32;
-        if f64::from(short).total_cmp(&value).is_eq() {
+        // Not a number is not equal to itself, and so written in full.
+        if f64::from(short).partial_cmp(&value) == Some(std::cmp::Ordering::Equal) {
             self.head(0xca, &short.to_be_bytes());
         } else {
             self.head(0xcb, &value.to_be_bytes());
@@ -288,10 +289,6 @@ impl<'b> Reader<'b> {
             0xd1 => number(f64::from(i16::from_be_bytes(self.array()?))),
             0xd2 => number(f64::from(i32::from_be_bytes(self.array()?))),
             0xd3 => number(i64::from_be_bytes(self.array()?) as f64),
-            0xc4..=0xc6 => {
-                let len = self.len(kind - 0xc4)?;
-                self.text(lua, len)
-            }
             0xd9..=0xdb => {
                 let len = self.len(kind - 0xd9)?;
                 self.text(lua, len)

@@ -61,7 +61,7 @@ impl<'f> Format<'f> {
     }
 
     /// The next item, `total` bytes after the start.
-    fn next(&mut self, total: usize) -> Outcome<Option<Item>> {
+    fn next(&mut self, given: &Given<'_>, total: usize) -> Outcome<Option<Item>> {
         while let Some((kind, rest)) = self.rest.split_first() {
             self.rest = rest;
             let size = match *kind {
@@ -90,7 +90,7 @@ impl<'f> Format<'f> {
                 b'c' => self.count(1)?,
                 b'i' | b'I' => {
                     let size = self.count(4)?;
-                    if size == 0 || size > INTEGER_MAX {
+                    if size > INTEGER_MAX {
                         return Err(format!(
                             "integral size {size} is larger than limit of {INTEGER_MAX}"
                         )
@@ -100,7 +100,7 @@ impl<'f> Format<'f> {
                 }
                 other => {
                     let shown = char::from(other);
-                    return Err(format!("invalid format option '{shown}'").into());
+                    return Err(given.refused(0, &format!("invalid format option '{shown}'")));
                 }
             };
             let align = if matches!(kind, b'c' | b'x' | b's') {
@@ -139,12 +139,12 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         let format = format.as_bytes();
         let mut format = Format::new(&format);
         let mut total = 0_usize;
-        while let Some(item) = format.next(total)? {
+        while let Some(item) = format.next(given, total)? {
             if item.kind == b's' {
                 return Err(given.refused(0, "option 's' has no fixed size"));
             }
             if item.kind == b'c' && item.size == 0 {
-                return Err(given.refused(0, "variable-length format"));
+                return Err(given.refused(0, "option 'c0' has no fixed size"));
             }
             total = total
                 .checked_add(item.padding + item.size)
@@ -162,7 +162,7 @@ fn pack(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<mlua::String> {
     let mut format = Format::new(&format);
     let mut out = Vec::new();
     let mut at = 1;
-    while let Some(item) = format.next(out.len())? {
+    while let Some(item) = format.next(given, out.len())? {
         let wanted = out
             .len()
             .saturating_add(item.padding)
@@ -177,7 +177,7 @@ fn pack(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<mlua::String> {
                 continue;
             }
             b's' | b'c' => {
-                let text = given.text(lua, at)?;
+                let text = text(lua, given, at)?;
                 let text = text.as_bytes();
                 let len = if item.kind == b'c' && item.size > 0 {
                     item.size
@@ -197,26 +197,22 @@ fn pack(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<mlua::String> {
             }
             #[expect(clippy::cast_possible_truncation, reason = "what the format asks for")]
             b'f' => {
-                let value = given.number(lua, at)? as f32;
+                let value = number(lua, given, at)? as f32;
                 put(&mut out, &value.to_le_bytes(), 4, item.big);
             }
             b'd' | b'n' => {
-                let value = given.number(lua, at)?;
+                let value = number(lua, given, at)?;
                 put(&mut out, &value.to_le_bytes(), 8, item.big);
             }
             _ => {
-                let value = given.number(lua, at)?;
+                let value = number(lua, given, at)?;
                 let value = if value < 0.0 {
                     truncate(value)
                 } else {
                     unsigned(value).cast_signed()
                 };
-                let fill = if value < 0 && item.kind.is_ascii_lowercase() {
-                    0xff
-                } else {
-                    0
-                };
-                let mut wide = [fill; INTEGER_MAX];
+                // What is wider than a register is not filled with the sign.
+                let mut wide = [0; INTEGER_MAX];
                 wide[..8].copy_from_slice(&value.to_le_bytes());
                 put(&mut out, &wide, item.size, item.big);
             }
@@ -224,6 +220,24 @@ fn pack(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<mlua::String> {
         at += 1;
     }
     Ok(lua.create_string(out)?)
+}
+
+/// What is missing is nil to this library.
+fn missing(given: &Given<'_>, at: usize, expected: &str) -> Outcome<()> {
+    if at < given.args.len() {
+        return Ok(());
+    }
+    Err(given.refused(at, &format!("{expected} expected, got nil")))
+}
+
+fn number(lua: &Lua, given: &Given<'_>, at: usize) -> Outcome<f64> {
+    missing(given, at, "number")?;
+    given.number(lua, at)
+}
+
+fn text(lua: &Lua, given: &Given<'_>, at: usize) -> Outcome<mlua::String> {
+    missing(given, at, "string")?;
+    given.text(lua, at)
 }
 
 /// A number that is not negative as an integer.
@@ -248,13 +262,14 @@ fn unpack(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<MultiValue> {
     let (format, data) = (given.text(lua, 0)?, given.text(lua, 1)?);
     let (format, data) = (format.as_bytes(), data.as_bytes());
     let start = given.integer_or(lua, 2, 1)?;
-    let start = usize::try_from(start).ok().filter(|start| *start > 0);
-    let start = start.ok_or_else(|| given.refused(2, "offset must be 1 or greater"))?;
-    let mut at = start - 1;
+    if start == 0 {
+        return Err(given.refused(2, "offset must be 1 or greater"));
+    }
     let short = || given.refused(1, "data string too short");
+    let mut at = usize::try_from(start - 1).map_err(|_| short())?;
     let mut format = Format::new(&format);
     let mut values: Vec<Value> = Vec::new();
-    while let Some(item) = format.next(at)? {
+    while let Some(item) = format.next(given, at)? {
         if !meter.spend(1) {
             return Err(stopped());
         }

@@ -164,7 +164,6 @@ fn each(lua: &Lua, given: &Given<'_>, meter: &Arc<Meter>) -> Outcome<Function> {
     let (text, pattern) = (given.text(lua, 0)?, given.text(lua, 1)?);
     let meter = Arc::clone(meter);
     let next = Mutex::new(0);
-    // A fault inside the iteration has no caller to which a position could be added.
     let iterator = lua.create_function(move |lua, _: MultiValue| {
         let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
         let mut next = next.lock();
@@ -177,15 +176,17 @@ fn each(lua: &Lua, given: &Given<'_>, meter: &Arc<Meter>) -> Outcome<Function> {
             match found {
                 Ok(Some((end, found))) => {
                     *next = if end == at { end + 1 } else { end };
+                    let mut found = found;
+                    found.push_front(Value::Boolean(true));
                     return Ok(found);
                 }
                 Ok(None) => {}
-                Err(Fault::Text(text)) => return Err(mlua::Error::runtime(text)),
+                Err(Fault::Text(text)) => return (false, text).into_lua_multi(lua),
                 Err(Fault::Lua(error)) => return Err(error),
             }
         }
         *next = text.len() + 1;
-        Ok(MultiValue::from_vec(vec![Value::Nil]))
+        (true, Value::Nil).into_lua_multi(lua)
     })?;
     Ok(iterator)
 }
@@ -287,11 +288,12 @@ fn fill(
             out.push(*byte);
             continue;
         }
-        let Some(digit) = bytes.next().filter(|digit| digit.is_ascii_digit()) else {
-            // As in Lua 5.1, a percent sign makes the next byte stand for itself.
-            out.extend(template.get(template.len() - bytes.as_slice().len() - 1));
+        // As in Lua 5.1, a percent sign makes the next byte stand for itself, if it is only the null byte at the end.
+        let digit = bytes.next().copied().unwrap_or(0);
+        if !digit.is_ascii_digit() {
+            out.push(digit);
             continue;
-        };
+        }
         let index = usize::from(digit - b'0');
         let whole = Capture::Span(start, end);
         let one = match index {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mlua::{Function, Lua, MultiValue, Table, Value};
 use parking_lot::Mutex;
 
-use super::{Given, Outcome, define};
+use super::{Fault, Given, Outcome, define};
 use crate::script::meter::Meter;
 
 /// Deepest nesting that is written or read, whatever a script asks for.
@@ -138,7 +138,7 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
                     b"on" => Invalid::Written,
                     b"off" => Invalid::Refused,
                     b"null" => Invalid::Null,
-                    _ => return Err(given.refused(0, "invalid option")),
+                    _ => return Err(invalid_option(lua, given)),
                 },
             };
             own.change(|settings| settings.encode_invalid = mode);
@@ -155,7 +155,7 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         let convert = match given.args.first() {
             None | Some(Value::Nil) => None,
             Some(Value::Boolean(convert)) => Some(*convert),
-            Some(_) => return Err(given.refused(0, "boolean expected")),
+            Some(_) => return Err(invalid_option(lua, given)),
         };
         let (ratio, safe) = (
             within(lua, given, 1, 0, most)?,
@@ -176,6 +176,17 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
     Ok(t)
 }
 
+fn invalid_option(lua: &Lua, given: &Given<'_>) -> Fault {
+    match given.text(lua, 0) {
+        Ok(text) => {
+            let text = text.as_bytes();
+            let shown = String::from_utf8_lossy(&text[..text.len().min(128)]).into_owned();
+            given.refused(0, &format!("invalid option '{shown}'"))
+        }
+        Err(fault) => fault,
+    }
+}
+
 fn one_argument(given: &Given<'_>) -> Outcome<()> {
     if given.args.len() == 1 {
         return Ok(());
@@ -191,7 +202,8 @@ fn within(lua: &Lua, given: &Given<'_>, at: usize, least: i64, most: i64) -> Out
     let value = given.integer(lua, at)?;
     if !(least..=most).contains(&value) {
         let why = format!("expected integer between {least} and {most}");
-        return Err(given.refused(at, &why));
+        // Whichever argument it is, the library blames the first.
+        return Err(given.refused(0, &why));
     }
     Ok(Some(value))
 }
@@ -228,7 +240,7 @@ fn flag(
             _ => match &*given.text(lua, 0)?.as_bytes() {
                 b"on" => Some(true),
                 b"off" => Some(false),
-                _ => return Err(given.refused(0, "invalid option")),
+                _ => return Err(invalid_option(lua, given)),
             },
         };
         if let Some(value) = value {
