@@ -3,6 +3,7 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 mod acl;
+mod admin;
 mod args;
 mod bits;
 mod client;
@@ -13,6 +14,8 @@ mod field_ttl;
 mod geo;
 mod hash;
 mod hll;
+mod info;
+mod introspect;
 mod json;
 mod keys;
 mod multi;
@@ -22,6 +25,7 @@ mod reply;
 pub(crate) mod row;
 mod server;
 mod session;
+mod slowlog;
 mod sort;
 mod string;
 mod string_more;
@@ -40,7 +44,7 @@ pub use waiting::{CommandFuture, ReplyFuture};
 pub(crate) use connection::wrong_password;
 pub(crate) use row::{Command, GROW};
 pub(crate) use session::{Replies, Step};
-pub(crate) use table::sorted_rows;
+pub(crate) use table::{position, sorted_rows};
 pub(crate) use waiting::execute;
 
 use crate::error::{Error, Result};
@@ -100,6 +104,9 @@ pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
                 "EXEC" | "DISCARD" => format!("ERR {name} without MULTI"),
                 _ => format!("ERR {name} needs a session"),
             }))
+        }
+        row::Handler::Container if command.name == "command" => {
+            Ok(|_work, _args| Ok(introspect::all()))
         }
         row::Handler::Container => {
             let text = format!(

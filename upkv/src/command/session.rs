@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::Args;
 use super::multi::{Queue, Watch};
@@ -20,6 +21,7 @@ use crate::server::channels::Of;
 use crate::server::clients::Client;
 use crate::server::inbox::Wakes;
 use crate::server::pause::PauseWait;
+use crate::server::slowlog::{self, Slow};
 use crate::server::waiter::Parked;
 use crate::storage::Timestamp;
 
@@ -282,7 +284,14 @@ impl Session {
         }
         let command = match Command::find(args) {
             Ok(command) => command,
-            Err(error) => return Err(self.refuse(args, error)),
+            Err(error) => {
+                self.db
+                    .engine
+                    .server
+                    .stats
+                    .refused(None, &error.to_string());
+                return Err(self.refuse(args, error));
+            }
         };
         {
             let mut facts = self.client.facts();
@@ -290,18 +299,79 @@ impl Session {
             facts.command = command.name;
         }
         if let Err(error) = self.may_run(command, args) {
+            let stats = &self.db.engine.server.stats;
+            stats.refused(Some(command), &error.to_string());
             return Err(self.refuse(args, error));
         }
         if !command.has(CONTROL) && self.queue.is_some() {
             return self.enqueue(command, args).map(Step::Done);
         }
         let caching = self.tracking.caching;
+        let started = self.db.engine.mount.clock().monotonic();
         let outcome = self.run(command, args);
+        self.count(command, args, started, outcome.as_ref().err());
         // What CLIENT CACHING says holds for one command that is not about clients, or one transaction.
         if self.queue.is_none() && !command.name.starts_with("client|") && caching {
             self.tracking.caching = false;
         }
         outcome
+    }
+
+    /// Counts a command that ran, and keeps it if it took long.
+    fn count(
+        &self,
+        command: &'static Command,
+        args: &Args<'_>,
+        started: Duration,
+        error: Option<&Error>,
+    ) {
+        let engine = &self.db.engine;
+        let server = &engine.server;
+        let took = engine.mount.clock().monotonic().saturating_sub(started);
+        server.stats.ran(command, took);
+        if let Some(error) = error {
+            server.stats.failed(command, &error.to_string());
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        // Negative: nothing is slow.
+        let is_slow = u64::try_from(server.config.slowlog_log_slower_than())
+            .is_ok_and(|limit| micros >= limit);
+        // Secrets and the log itself stay out of the log.
+        if is_slow
+            && !matches!(command.name, "auth" | "hello" | "exec")
+            && !command.name.starts_with("acl|")
+        {
+            self.keep_slow(args, micros);
+        }
+        let (millis, limit) = (micros / 1_000, server.config.latency_monitor_threshold());
+        if limit > 0 && millis >= limit {
+            let event = if command.has(super::row::FAST) {
+                "fast-command"
+            } else {
+                "command"
+            };
+            server
+                .latency
+                .add(event, engine.mount.now().as_millis() / 1_000, millis);
+        }
+    }
+
+    #[cold]
+    fn keep_slow(&self, args: &Args<'_>, micros: u64) {
+        let server = &self.db.engine.server;
+        let (address, name) = {
+            let facts = self.client.facts();
+            (facts.address.clone(), facts.name.clone())
+        };
+        let slow = Slow {
+            id: 0,
+            at: self.db.engine.mount.now(),
+            micros,
+            args: slowlog::shortened(args),
+            address,
+            name,
+        };
+        server.slowlog.add(slow, server.config.slowlog_max_len());
     }
 
     fn may_run(&mut self, command: &Command, args: &Args<'_>) -> Result<()> {

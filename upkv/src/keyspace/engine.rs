@@ -127,6 +127,8 @@ impl Engine {
             server: Server::default(),
         };
         engine.set_report_step();
+        let (clock, now) = (engine.mount.clock(), engine.mount.now());
+        engine.server.start(clock.monotonic(), now.as_millis());
         engine
     }
 
