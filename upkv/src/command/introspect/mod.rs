@@ -153,7 +153,7 @@ fn info(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     }
     let told = args[2..]
         .iter()
-        .map(|name| table::row(name).map_or(Reply::NullArray, describe));
+        .map(|name| table::row(name).map_or(Reply::Null, describe));
     Ok(Reply::Array(told.collect()))
 }
 
