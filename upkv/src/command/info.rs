@@ -12,7 +12,7 @@ use crate::server::VERSION;
 use crate::stats::ShardStats;
 
 pub(super) static ROWS: &[Command] = rows! { "server";
-    "info" -1 LOADING | STALE | EVERY, NO_KEYS, data(info), "1.0.0", "O(shards)",
+    "info" -1 DANGEROUS | LOADING | STALE | EVERY, NO_KEYS, data(info), "1.0.0", "O(shards)",
         "Tells figures about the database";
     "memory|doctor" 2 EVERY, NO_KEYS, data(doctor), "4.0.0", "O(shards)",
         "Tells in words how memory is used";
