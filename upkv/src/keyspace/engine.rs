@@ -140,6 +140,8 @@ impl Engine {
             rules: options.rules,
         };
         engine.set_report_step();
+        let (clock, now) = (engine.mount.clock(), engine.mount.now());
+        engine.server.start(clock.monotonic(), now.as_millis());
         engine
     }
 
