@@ -150,9 +150,9 @@ fn count(_work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     clippy::unnecessary_wraps,
     reason = "every row of the table has this signature"
 )]
-fn info(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+fn info(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     if args.len() == 2 {
-        return Ok(all());
+        return Ok(all(work));
     }
     let told = args[2..]
         .iter()
