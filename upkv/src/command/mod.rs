@@ -50,6 +50,8 @@ mod waiting;
 mod zset;
 mod zset_pop;
 
+#[cfg(feature = "lua")]
+pub(crate) use args::database;
 pub use reply::Reply;
 pub use session::Session;
 pub use table::{CommandInfo, commands};
