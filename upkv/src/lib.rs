@@ -70,6 +70,8 @@ mod options;
 #[cfg(feature = "engine")]
 mod persist;
 #[cfg(feature = "engine")]
+mod profile;
+#[cfg(feature = "engine")]
 mod rdb;
 #[cfg(feature = "engine")]
 mod resp;
@@ -99,6 +101,7 @@ pub use crate::{
     error::{Error, Result},
     ops::stream::StreamEntry,
     options::{DbOptions, Eviction, SetOptions},
+    profile::{Limits, Profile},
     rdb::{ExportReport, ImportReport, RdbError},
     resp::{Connection, FeedFuture, NextOutput, Output},
     server::inbox::Message,

@@ -82,7 +82,12 @@ fn expire_with(
     relative: bool,
 ) -> Result<Reply> {
     work.expect_kind(args[1], Kind::Hash)?;
-    let at = deadline(args[2], seconds, relative, work.now, command)?;
+    // Upstash takes a time before the present one, too, and removes the fields.
+    let time = match args::int(args[2]) {
+        Ok(..0) if work.engine.rules.is_upstash() => b"0",
+        _ => args[2],
+    };
+    let at = deadline(time, seconds, relative, work.now, command)?;
     let mut when = ExpireIf::default();
     let mut rest = &args[3..];
     match rest[0].to_ascii_uppercase().as_slice() {

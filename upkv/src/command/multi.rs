@@ -53,7 +53,7 @@ pub(super) struct Watch {
 impl Session {
     /// Queues a command inside MULTI.
     pub(super) fn enqueue(&mut self, command: &Command, args: &Args<'_>) -> Result<Reply> {
-        let room = self.db.engine.check_room_for(command);
+        let room = self.db.engine.check_room_for(command, args);
         let Some(queue) = &mut self.queue else {
             return Err(Error::refused("ERR EXEC without MULTI"));
         };

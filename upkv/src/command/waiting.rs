@@ -79,10 +79,14 @@ impl Future for ReplyFuture {
 
 /// Runs one command on its own, or leaves it waiting.
 fn start(db: &Db, caller: Caller, args: &[&[u8]]) -> Result<Started> {
+    db.engine.rules.check_request(args)?;
+    if db.engine.rules.removes_nothing(args) {
+        return Ok(Started::Done(Reply::Int(0)));
+    }
     let command = Command::find(args)?;
     db.engine.check_not_busy(command)?;
     if command.has(BLOCKING) {
-        db.engine.check_room_for(command)?;
+        db.engine.check_room_for(command, args)?;
         return db.engine.start_waiting(caller, command, args);
     }
     run(&db.engine, caller, command, args).map(Started::Done)

@@ -18,6 +18,7 @@ use crate::command::{self, Command};
 use crate::error::Result;
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
+use crate::profile::Rules;
 use crate::server::Server;
 use crate::stats::Stats;
 use crate::storage::{self, Commit, Durability, Mount, Timestamp};
@@ -58,6 +59,8 @@ pub(crate) struct Engine {
     pub(crate) cold_reads: AtomicU64,
     /// What all sessions share.
     pub(crate) server: Server,
+    /// How the database behaves, and what it limits.
+    pub(crate) rules: Rules,
 }
 
 impl std::fmt::Debug for Engine {
@@ -134,6 +137,7 @@ impl Engine {
             sweep_above: AtomicI64::new(0),
             cold_reads: AtomicU64::new(0),
             server: Server::default(),
+            rules: options.rules,
         };
         engine.set_report_step();
         engine
@@ -302,8 +306,10 @@ impl Engine {
     }
 
     /// Refuses a command that may grow the data when memory is used up.
-    pub(crate) fn check_room_for(&self, command: &Command) -> Result<()> {
+    pub(crate) fn check_room_for(&self, command: &Command, args: &[&[u8]]) -> Result<()> {
+        self.rules.check_keys(command, args)?;
         if command.has(command::GROW) {
+            self.rules.check_capacity(self)?;
             self.check_room()
         } else {
             Ok(())

@@ -158,8 +158,10 @@ impl Engine {
 
     /// As [`Engine::check_room_for`] inside a work, which holds locks and so cannot evict: what it adds is made
     /// up for by the next writer.
-    pub(crate) fn check_room_inside(&self, command: &Command) -> Result<()> {
+    pub(crate) fn check_room_inside(&self, command: &Command, args: &[&[u8]]) -> Result<()> {
+        self.rules.check_keys(command, args)?;
         if command.has(GROW) {
+            self.rules.check_capacity(self)?;
             self.check_growth_inside()
         } else {
             Ok(())

@@ -350,6 +350,22 @@ impl<'a> Work<'a> {
         self.held.iter().map(|(index, _)| *index)
     }
 
+    /// Whether a key that this changed takes more than `bytes` now, and more than before.
+    pub(crate) fn grew_beyond(&self, bytes: u64) -> bool {
+        self.touched.iter().any(|touched| {
+            let (_, shard) = &self.held[position(&self.held, touched.shard)];
+            let entry = shard.table.find(touched.probe, &touched.key);
+            entry.is_some_and(|entry| {
+                let before = match &touched.old {
+                    Some(slot) => slot.counted,
+                    None => entry.slot.counted,
+                };
+                let now = entry.memory();
+                now as u64 > bytes && now > before
+            })
+        })
+    }
+
     fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {
         let probe = self.probe(key);
         let held = self.hold(self.shard_of(probe.placement))?;
