@@ -113,14 +113,13 @@ fn increx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
             }
         }
     }
-    match &form {
-        None if given.if_no_deadline => {
-            return Err(Error::refused("ERR ENX flag requires an expiration"));
-        }
-        Some((_, true)) if given.if_no_deadline => return Err(Error::syntax()),
-        _ => {}
+    if given.if_no_deadline && matches!(form, Some((_, true))) {
+        return Err(Error::syntax());
     }
     let step = given.step()?;
+    if given.if_no_deadline && form.is_none() {
+        return Err(Error::refused("ERR ENX flag requires an expiration"));
+    }
     let deadline = match &form {
         Some((form, _)) => form.deadline("increx")?,
         None => None,

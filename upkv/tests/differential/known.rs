@@ -75,6 +75,16 @@ pub(crate) fn known(
         "SORT" | "SORT_RO" if is_refused(theirs, "ERR One or more scores") && !ours.is_error() => {
             (version >= Version(8, 4)).then_some(Known::Data)
         }
+        // Of several faults servers tell the first that they read.
+        "INCREX" if !refused.is_empty() && is_refused(theirs, "ERR") => Some(Known::Reply),
+        // Numbers are within the range of 64 bits here.
+        "INCREX" if refused.ends_with("is not a valid float") && !theirs.is_error() => {
+            Some(Known::Data)
+        }
+        // Older servers let the last id be below that of a deleted entry.
+        "XSETID" if version < Version(7, 2) && refused.contains("max_deleted_entry_id") => {
+            Some(Known::Data)
+        }
         // There, a consumer comes to be when it first gets something.
         "XGROUP" if version < Version(7, 2) && is(args, "CREATECONSUMER") => Some(Known::Reply),
         // Some servers cut an index to 32 bits.
@@ -105,6 +115,10 @@ pub(crate) fn known(
             let looked = looked.starts_with(':') || looked.starts_with("-WRONGTYPE");
             looked.then_some(Known::Reply)
         }
+        "INCREX" => match (first(ours), first(theirs)) {
+            (Some(a), Some(b)) if (a - b).abs() <= 1e-15 * a.abs() => Some(Known::Data),
+            _ => None,
+        },
         // Sums are exact here, and within the range of 64 bits; there, rounded to 64 bits with more range.
         "INCRBYFLOAT" | "HINCRBYFLOAT" => match (number(ours), number(theirs)) {
             (Some(a), Some(b)) if (a - b).abs() <= 1e-15 * a.abs() => Some(Known::Data),
@@ -152,9 +166,17 @@ fn is_step(args: &[Vec<u8>], reply: &Value) -> bool {
     }
 }
 
+fn first(value: &Value) -> Option<f64> {
+    match value {
+        Value::Items(_, items) => number(items.first()?),
+        _ => None,
+    }
+}
+
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Bytes(_, bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),
+        Value::Line(b',', text) => text.parse().ok(),
         _ => None,
     }
 }
