@@ -316,13 +316,6 @@ impl Engine {
         }
     }
 
-    /// Whether a script runs, which may take long.
-    #[cfg(not(feature = "lua"))]
-    #[expect(clippy::unused_self, reason = "there are no scripts in this build")]
-    pub(crate) fn may_be_busy(&self) -> bool {
-        false
-    }
-
     /// Refuses a command while a script that locks everything has run for too long.
     #[cfg(not(feature = "lua"))]
     #[expect(
