@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
-use parking_lot::Mutex;
+use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::pattern::{Capture, Matcher};
 use super::{Fault, Given, Outcome, define, stopped, type_name};
@@ -22,9 +21,7 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         search(lua, given, &meter, false)
     })?;
     let meter = own();
-    define(lua, &t, "gmatch", move |lua, given| {
-        each(lua, given, &meter)
-    })?;
+    define(lua, &t, "step", move |lua, given| step(lua, given, &meter))?;
     let meter = own();
     define(lua, &t, "gsub", move |lua, given| {
         replace(lua, given, &meter)
@@ -160,35 +157,22 @@ fn captures(
     Ok(found)
 }
 
-fn each(lua: &Lua, given: &Given<'_>, meter: &Arc<Meter>) -> Outcome<Function> {
+/// The next match at or after a position, with the position after it; nothing if there is none. The caller keeps the
+/// texts: a state has room for few values of the host.
+fn step(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<MultiValue> {
     let (text, pattern) = (given.text(lua, 0)?, given.text(lua, 1)?);
-    let meter = Arc::clone(meter);
-    let next = Mutex::new(0);
-    let iterator = lua.create_function(move |lua, _: MultiValue| {
-        let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-        let mut next = next.lock();
-        let mut matcher = Matcher::new(&text, &pattern, &meter);
-        for at in *next..=text.len() {
-            let found = matcher.at(at).and_then(|end| match end {
-                Some(end) => Ok(Some((end, captures(lua, &matcher, at, end, true)?))),
-                None => Ok(None),
-            });
-            match found {
-                Ok(Some((end, found))) => {
-                    *next = if end == at { end + 1 } else { end };
-                    let mut found = found;
-                    found.push_front(Value::Boolean(true));
-                    return Ok(found);
-                }
-                Ok(None) => {}
-                Err(Fault::Text(text)) => return (false, text).into_lua_multi(lua),
-                Err(Fault::Lua(error)) => return Err(error),
-            }
+    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
+    let from = usize::try_from(given.integer(lua, 2)?).unwrap_or(usize::MAX);
+    let mut matcher = Matcher::new(&text, &pattern, meter);
+    for at in from..=text.len() {
+        if let Some(end) = matcher.at(at)? {
+            let mut found = captures(lua, &matcher, at, end, true)?;
+            let after = if end == at { end + 1 } else { end };
+            found.push_front(Value::Integer(i64::try_from(after).unwrap_or(i64::MAX)));
+            return Ok(found);
         }
-        *next = text.len() + 1;
-        (true, Value::Nil).into_lua_multi(lua)
-    })?;
-    Ok(iterator)
+    }
+    Ok(MultiValue::new())
 }
 
 fn replace(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<(mlua::String, usize)> {

@@ -91,9 +91,10 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         meter: Arc::clone(meter),
     });
     let own = Arc::clone(&codec);
-    let next: Function = lua.globals().raw_get("next")?;
     define(lua, &t, "encode", move |lua, given| {
         one_argument(given)?;
+        // Not kept: a state has room for few values of the host, and a script can make many of these libraries.
+        let next: Function = lua.globals().raw_get("next")?;
         let text = encode::encode(&own.meter, own.settings(), &next, &given.args[0])?;
         Ok(lua.create_string(text)?)
     })?;
