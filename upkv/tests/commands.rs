@@ -53,6 +53,12 @@ fn replies_are_those_recorded_from_redis() {
         .expect("the folder exists")
         .map(|entry| entry.expect("listed").path())
         .collect();
+    // Builds without scripts know nothing of them.
+    let is_known = |path: &PathBuf| {
+        let chapter = path.file_stem().and_then(|stem| stem.to_str());
+        cfg!(feature = "lua") || !matches!(chapter, Some("function" | "script"))
+    };
+    files.retain(is_known);
     files.sort();
     assert!(files.len() >= 5, "conversations are missing");
     let mut different = Vec::new();

@@ -107,9 +107,10 @@ pub(super) fn function_restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<R
         [policy] if args::is(policy, "REPLACE") => (false, true),
         [_] => return Err(unknown()),
         _ => {
-            return Err(Error::refused(
-                "ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.",
-            ));
+            let given = args::echo(args[1], 128);
+            return Err(Error::refused_with(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{given}'. Try FUNCTION HELP."
+            )));
         }
     };
     let codes = dump::read(args[2])?;
