@@ -120,7 +120,9 @@ pub(super) fn function_restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<R
     let mut changes = Vec::new();
     if flush {
         changes = all_removed(&libraries);
-        changes.iter().for_each(|change| libraries.apply(change));
+        for change in &changes {
+            libraries.apply(change);
+        }
     }
     for code in &codes {
         let library = catalog::load(work.engine, code)?;

@@ -50,14 +50,14 @@ fn run_script(
     script: impl FnOnce() -> Result<Arc<Cached>>,
     read_only: bool,
 ) -> Result<Reply> {
-    let (keys, argv) = split(args, args::int(args[2])?)?;
+    let (keys, values) = split(args, args::int(args[2])?)?;
     let script = script()?;
     run(
         work,
         &Job {
             program: Program::Script(&script),
             keys,
-            argv,
+            argv: values,
             read_only,
             command: args,
         },
@@ -98,7 +98,7 @@ fn call_function(work: &mut Work<'_>, args: &Args<'_>, read_only: bool) -> Resul
     let (library, function) = found.ok_or_else(|| Error::refused("ERR Function not found"))?;
     let count = crate::number::parse_i64(args[2]);
     let count = count.ok_or_else(|| Error::refused("ERR Bad number of keys provided"))?;
-    let (keys, argv) = split(args, count)?;
+    let (keys, values) = split(args, count)?;
     run(
         work,
         &Job {
@@ -108,7 +108,7 @@ fn call_function(work: &mut Work<'_>, args: &Args<'_>, read_only: bool) -> Resul
                 flags: function.flags,
             },
             keys,
-            argv,
+            argv: values,
             read_only,
             command: args,
         },

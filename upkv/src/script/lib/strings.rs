@@ -296,3 +296,62 @@ fn fill(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::ask;
+    use super::library;
+
+    #[test]
+    fn patterns_find_and_replace() {
+        for (call, expected) in [
+            ("find('hello', 'l+')", "3, 4"),
+            ("find('a.b', '.', 2, true)", "2, 2"),
+            ("find('hello', '(l)(o)')", "4, 5, \"l\", \"o\""),
+            ("find('', '')", "1, 0"),
+            ("find('abc', '', 10)", "4, 3"),
+            ("match('key=1', '(%w+)=(%d)')", "\"key\", \"1\""),
+            ("match('f(a(b))', '%b()')", "\"(a(b))\""),
+            ("match('abab', '(ab)%1')", "\"ab\""),
+            ("match('x]', '[]]')", "\"]\""),
+            ("gsub('abc', '%w', '%0%0')", "\"aabbcc\", 3"),
+            ("gsub('abc', '', '-')", "\"-a-b-c-\", 4"),
+            ("gsub('abc', 'b', {b = 5})", "\"a5c\", 1"),
+            ("gsub('abc', 'b', '%')", "\"a\\x00c\", 1"),
+            ("step('a b', '%a', 1)", "3, \"b\""),
+            ("step('a b', '%d', 0)", ""),
+            ("step('', '', 0)", "1, \"\""),
+            ("rep('ab', 3)", "\"ababab\""),
+            ("rep('', 2^62)", "\"\""),
+            ("rep('x', -5)", "\"\""),
+        ] {
+            assert_eq!(ask(library, call), expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long_or_builds_much() {
+        for call in [
+            "find('a', '[a')",
+            "find('a', '%')",
+            "find('a', '(')",
+            "match('a', ')')",
+            "find('a', '%b')",
+            "find('a', '%f')",
+            "find('a', '(a)%2')",
+            "find('x', ('('):rep(40))",
+            "find(('a'):rep(3e4), ('a?'):rep(3e4))",
+            "find(('a'):rep(1e4), ('a*'):rep(50) .. 'b')",
+            "find(('a'):rep(1e5), '[' .. ('b'):rep(1e5) .. 'a]*c')",
+            "find(('a'):rep(1e5), '%f[' .. ('b'):rep(1e5) .. ']')",
+            "match(('('):rep(1e5), '%b()')",
+            "gsub(('a'):rep(1e5), 'a', ('b'):rep(100))",
+            "gsub('a', 'a', true)",
+            "gsub('a', 'a', '%9')",
+            "step(('a'):rep(1e4), ('a*'):rep(50) .. 'b', 0)",
+            "rep('x', 2^21)",
+        ] {
+            assert!(ask(library, call).starts_with('!'), "{call}");
+        }
+    }
+}
