@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use upkv::{Db, Reply, Result, Store, StreamId, StreamTrim};
+use upkv::{Db, ManualClock, Reply, Result, Store, StreamId, StreamTrim, Timestamp};
 
 fn mounted() -> Db {
     Db::mount(&Store::memory().expect("a store"), "kv").expect("mounts")
@@ -220,4 +221,67 @@ fn the_typed_door_pages_from_both_ends() {
     .expect("commits");
     assert!(db.stream("jobs").group("g").destroy().expect("destroys"));
     assert!(stream.add(Vec::<(&str, &str)>::new()).is_err());
+}
+
+#[test]
+fn readers_of_a_group_take_over_what_others_left_idle() {
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let store = Store::memory_builder()
+        .clock(Arc::new(clock.clone()))
+        .open();
+    let db = Db::mount(&store.expect("a store"), "kv").expect("mounts");
+    for id in 1..=4 {
+        run(&db, &format!("XADD s {id}-0 a {id}"));
+    }
+    run(&db, "XGROUP CREATE s g 0");
+    run(&db, "XREADGROUP GROUP g c1 COUNT 2 STREAMS s >");
+    let read = |line: &str| run(&db, &format!("XREADGROUP GROUP g {line} STREAMS s >"));
+    clock.advance(std::time::Duration::from_millis(31));
+    assert_eq!(
+        read("c2 COUNT 1 CLAIM 0"),
+        "*1 *2 $1 s *1 *4 $3 1-0 *2 $1 a $1 1 :31 :1 "
+    );
+    clock.advance(std::time::Duration::from_millis(34));
+    // The longest idle first, then new ones, all within one count.
+    assert_eq!(
+        read("c2 COUNT 3 CLAIM 0"),
+        "*1 *2 $1 s *3 *4 $3 2-0 *2 $1 a $1 2 :65 :1 *4 $3 1-0 *2 $1 a $1 1 :34 :2 *4 $3 3-0 *2 $1 a $1 3 :0 :0 "
+    );
+    assert_eq!(
+        run(&db, "XPENDING s g"),
+        "*4 :3 $3 1-0 $3 3-0 *1 *2 $2 c2 $1 3 "
+    );
+    run(&db, "XDEL s 2-0");
+    clock.advance(std::time::Duration::from_millis(9));
+    // What was deleted is passed over, and whoever needs no acknowledgements still owns what was pending.
+    assert_eq!(
+        read("c3 NOACK CLAIM 9"),
+        "*1 *2 $1 s *3 *4 $3 1-0 *2 $1 a $1 1 :9 :3 *4 $3 3-0 *2 $1 a $1 3 :9 :1 *4 $3 4-0 *2 $1 a $1 4 :0 :0 "
+    );
+    assert_eq!(
+        run(&db, "XPENDING s g"),
+        "*4 :3 $3 1-0 $3 3-0 *2 *2 $2 c2 $1 1 *2 $2 c3 $1 2 "
+    );
+    assert_eq!(read("c3 CLAIM 9"), "*-1 ");
+    assert_eq!(
+        run(&db, "XREADGROUP GROUP g c3 CLAIM 0 STREAMS s 0"),
+        "*1 *2 $1 s *2 *2 $3 1-0 *2 $1 a $1 1 *2 $3 3-0 *2 $1 a $1 3 "
+    );
+    for (line, refused) in [
+        ("c CLAIM -1", "ERR min-idle-time must be a positive integer"),
+        (
+            "c CLAIM x",
+            "ERR min-idle-time is not an integer or out of range",
+        ),
+        (
+            "c CLAIM",
+            "ERR min-idle-time is not an integer or out of range",
+        ),
+    ] {
+        assert_eq!(read(line), refused);
+    }
+    assert_eq!(
+        run(&db, "XREAD CLAIM 1 STREAMS s 0"),
+        "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead."
+    );
 }

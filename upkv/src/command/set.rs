@@ -8,7 +8,7 @@ use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::set;
-use crate::ops::zset::Algebra;
+use crate::ops::zset::{self, Algebra};
 use crate::value::Kind;
 use crate::value::set::Set;
 
@@ -214,6 +214,5 @@ fn sintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     for key in keys {
         work.expect_kind(key, Kind::Set)?;
     }
-    let limit = if limit == 0 { usize::MAX } else { limit };
-    set::intersect(work, keys, limit).map(|found| Reply::count(found.len()))
+    zset::intersection_len(work, keys, limit).map(Reply::count)
 }

@@ -4,11 +4,12 @@ use super::args::{self, Args, Options};
 use super::reply::Reply;
 use super::row::{At, CONTAINER, Command, NO_KEYS, ONE, SECOND, data, rows};
 use super::stream::{
-    bad_id, bound, deleted_reply, entries_reply, entry_reply, id, id_reply, listed_ids, read_keys,
-    reading,
+    bad_id, bound, deleted_reply, entries_reply, entry_reply, id, id_reply, listed_ids, parse_ids,
+    read_keys, reading,
 };
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
+use crate::ops::stream::{Deleted, StreamEntry};
 use crate::ops::stream_group::{self, Claim, Claimed, Start};
 use crate::value::stream::{Stream, StreamId};
 
@@ -45,7 +46,13 @@ fn xack(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn xackdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let stream = work.read::<Stream>(args[1])?;
+    let is_there = stream.is_some_and(|stream| stream.group(args[2]).is_some());
     let (references, ids) = listed_ids(&args[3..])?;
+    if !is_there {
+        return Ok(deleted_reply(vec![Deleted::Missing; ids.len()]));
+    }
+    let ids = parse_ids(ids)?;
     stream_group::ack_and_delete(work, args[1], args[2], &ids, references).map(deleted_reply)
 }
 
@@ -201,12 +208,22 @@ fn xreadgroup(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     for (key, position) in reading.keys.iter().zip(positions) {
         let entries = match position {
             None => {
-                let (count, no_ack) = (reading.count, reading.no_ack);
+                let old = match reading.claim {
+                    Some(idle) => {
+                        stream_group::claim_idle(work, key, group, consumer, idle, reading.count)?
+                    }
+                    None => Vec::new(),
+                };
+                let (count, no_ack) = (reading.count - old.len(), reading.no_ack);
                 let new = stream_group::read_new(work, key, group, consumer, count, no_ack)?;
-                if new.is_empty() {
+                if old.is_empty() && new.is_empty() {
                     continue;
                 }
-                entries_reply(new)
+                if reading.claim.is_some() {
+                    idle_reply(old, new)
+                } else {
+                    entries_reply(new)
+                }
             }
             Some(after) => {
                 let count = reading.count;
@@ -224,6 +241,22 @@ fn xreadgroup(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         return reading.wait(work);
     }
     Ok(Reply::Keyed(replies))
+}
+
+/// Entries, each with how long it was idle and how often it had been delivered: neither, for new ones.
+fn idle_reply(old: Vec<stream_group::Idle>, new: Vec<StreamEntry>) -> Reply {
+    let new = new.into_iter().map(|entry| (entry, 0, 0));
+    let old = old
+        .into_iter()
+        .map(|idle| (idle.entry, idle.idle, idle.count));
+    let row = |(entry, idle, count)| {
+        let Reply::Array(mut items) = entry_reply(entry) else {
+            unreachable!("an entry is a list of its id and its fields");
+        };
+        items.extend([number(idle), number(count)]);
+        Reply::Array(items)
+    };
+    Reply::Array(old.chain(new).map(row).collect())
 }
 
 /// The detailed form of XPENDING.

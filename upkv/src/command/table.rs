@@ -11,8 +11,8 @@ use super::row::{At, Command, FAST, Handler, RUNS, WRITE};
 #[cfg(feature = "lua")]
 use super::script;
 use super::{
-    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, json, keys, list,
-    multi, object, pubsub, server, set, sort, stream, stream_group, stream_info, string,
+    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, increx, json, keys,
+    list, multi, object, pubsub, server, set, sort, stream, stream_group, stream_info, string,
     string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
@@ -30,6 +30,7 @@ static CHAPTERS: &[&[Command]] = &[
     hash::ROWS,
     json::ROWS,
     hll::ROWS,
+    increx::ROWS,
     keys::ROWS,
     list::ROWS,
     multi::ROWS,

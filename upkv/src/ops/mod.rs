@@ -8,6 +8,7 @@ pub(crate) mod field_ttl;
 pub(crate) mod geo;
 pub(crate) mod hash;
 pub(crate) mod hll;
+pub(crate) mod increx;
 pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod lcs;

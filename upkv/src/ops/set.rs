@@ -169,7 +169,7 @@ pub(crate) fn combine(work: &mut Work<'_>, algebra: Algebra, keys: &[&[u8]]) -> 
             }
             Ok(found.into_iter().collect())
         }
-        Algebra::Inter => intersect(work, keys, usize::MAX),
+        Algebra::Inter => intersect(work, keys),
         Algebra::Diff => {
             let Some((first, others)) = keys.split_first() else {
                 return Ok(Vec::new());
@@ -193,8 +193,8 @@ pub(crate) fn combine(work: &mut Work<'_>, algebra: Algebra, keys: &[&[u8]]) -> 
     }
 }
 
-/// Members that all sets have, up to `limit`.
-pub(crate) fn intersect(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<Vec<Bytes>> {
+/// Members that all sets have.
+fn intersect(work: &mut Work<'_>, keys: &[&[u8]]) -> Result<Vec<Bytes>> {
     let mut smallest: Option<(usize, &[u8])> = None;
     for key in keys {
         let len = work.read::<Set>(key)?.map_or(0, Set::len);
@@ -210,7 +210,6 @@ pub(crate) fn intersect(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Re
         let set = work.read::<Set>(key)?;
         found.retain(|member| set.is_some_and(|set| set.contains(member)));
     }
-    found.truncate(limit);
     Ok(found)
 }
 

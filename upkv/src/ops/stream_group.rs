@@ -252,6 +252,12 @@ pub(crate) fn read_new(
             entries.push(StreamEntry::copy(entry));
         }
     }
+    if !no_ack && !entries.is_empty() {
+        let known = found.consumers.get(consumer);
+        let pending = known.map_or(0, |known| known.pending.len());
+        let rules = work.engine.rules;
+        rules.check_pending([key, group, consumer], pending, entries.len())?;
+    }
     meet(work, key, group, consumer)?;
     let Some(last) = entries.last().map(|entry| entry.id) else {
         return Ok(entries);
@@ -264,6 +270,57 @@ pub(crate) fn read_new(
         edit.activate(group, consumer, now);
     }
     Ok(entries)
+}
+
+/// An entry that was taken over, and what was known about it before.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    pub(crate) entry: StreamEntry,
+    /// How long ago it was delivered, in ms.
+    pub(crate) idle: u64,
+    pub(crate) count: u64,
+}
+
+/// Takes over up to `count` entries that anybody has had pending for `min_idle` ms, the longest first.
+///
+/// # Complexity
+///
+/// O(p log p) in the pending entries of the group.
+pub(crate) fn claim_idle(
+    work: &mut Work<'_>,
+    key: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+    min_idle: u64,
+    count: usize,
+) -> Result<Vec<Idle>> {
+    let now = work.now;
+    let refused = || nothing_to_read(key, group);
+    let stream = work.read::<Stream>(key)?.ok_or_else(refused)?;
+    let found = stream.group(group).ok_or_else(refused)?;
+    let pending = found.pending.iter();
+    let mut due: Vec<(u64, StreamId)> = pending
+        .filter(|(_, pending)| now.saturating_sub(pending.delivered) >= min_idle)
+        .map(|(id, pending)| (pending.delivered, *id))
+        .collect();
+    due.sort_unstable();
+    let claimed = due.into_iter().filter_map(|(delivered, id)| {
+        Some(Idle {
+            entry: StreamEntry::copy(stream.entries().get(id)?),
+            idle: now.saturating_sub(delivered),
+            count: found.pending.get(&id)?.count,
+        })
+    });
+    let claimed: Vec<Idle> = claimed.take(count).collect();
+    meet(work, key, group, consumer)?;
+    if !claimed.is_empty() {
+        let again = |idle: &Idle| (idle.entry.id, idle.count.saturating_add(1));
+        let ids = claimed.iter().map(again).collect();
+        let mut edit = work.edit_of::<Stream>(key, false)?.ok_or_else(refused)?;
+        edit.assign(group, consumer, now, ids);
+        edit.activate(group, consumer, now);
+    }
+    Ok(claimed)
 }
 
 /// An entry that is pending, and what is left of it: `None` if it was deleted.

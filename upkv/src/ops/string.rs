@@ -149,7 +149,7 @@ pub(crate) fn get_ex(
 }
 
 /// The integer at `key`, 0 if it is missing.
-fn integer(work: &mut Work<'_>, key: &[u8]) -> Result<i64> {
+pub(super) fn integer(work: &mut Work<'_>, key: &[u8]) -> Result<i64> {
     work.expect_kind(key, Kind::String)?;
     match work.object(key)? {
         None => Ok(0),

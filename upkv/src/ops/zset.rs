@@ -318,12 +318,14 @@ pub(crate) enum Aggregate {
     Sum,
     Min,
     Max,
+    /// In how many sets the member is, each counted with its weight.
+    Count,
 }
 
 impl Aggregate {
     fn join(self, a: f64, b: f64) -> f64 {
         match self {
-            Self::Sum => {
+            Self::Sum | Self::Count => {
                 let sum = a + b;
                 // inf + -inf counts as 0 here, as in Redis.
                 if sum.is_nan() { 0.0 } else { sum }
@@ -354,7 +356,11 @@ pub(crate) fn combine(
     for (at, key) in keys.iter().enumerate() {
         let weight = weights.get(at).copied().unwrap_or(1.0);
         for (member, score) in scored(work, key)? {
-            let weighted = score * weight;
+            let weighted = if aggregate == Aggregate::Count {
+                weight
+            } else {
+                score * weight
+            };
             // The sum makes 0 of -0, which would come before it.
             let weighted = if weighted.is_nan() {
                 0.0
@@ -387,12 +393,15 @@ pub(crate) fn combine(
     Ok(result)
 }
 
-/// Number of members that all sets have, counted up to `limit` if that is not 0.
+/// Number of members that all sets have, sorted or not, counted up to `limit` if that is not 0.
 ///
 /// # Complexity
 ///
-/// O(sets times the smallest).
+/// O(sets times the smallest), or fewer members of it once `limit` are found.
 pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
+    /// Members of the smallest set that are looked at together.
+    const PAGE_MEMBERS: usize = 256;
+    let limit = if limit == 0 { usize::MAX } else { limit };
     let mut smallest: Option<(usize, &[u8])> = None;
     for key in keys {
         let len = match work.kind(key)? {
@@ -406,21 +415,32 @@ pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize
     let Some((_, smallest)) = smallest.filter(|(len, _)| *len > 0) else {
         return Ok(0);
     };
-    let mut members = scored(work, smallest)?;
-    for key in keys {
-        if work.kind(key)? == Some(Kind::Set) {
-            let set = work.read::<Set>(key)?;
-            members.retain(|(member, _)| set.is_some_and(|set| set.contains(member)));
+    let (mut found, mut cursor) = (0, Some(0));
+    while let Some(from) = cursor.filter(|_| found < limit) {
+        let mut page: Vec<Bytes> = Vec::new();
+        cursor = if work.kind(smallest)? == Some(Kind::Set) {
+            let take = |member: &[u8]| page.push(Bytes::copy_from_slice(member));
+            let set = work.read::<Set>(smallest)?;
+            set.and_then(|set| set.scan(from, PAGE_MEMBERS, take))
         } else {
-            let zset = work.zset(key)?;
-            members.retain(|(member, _)| zset.is_some_and(|zset| zset.score(member).is_some()));
+            let take = |item: &crate::value::zset::Item| {
+                page.push(Bytes::copy_from_slice(&item.member));
+            };
+            let zset = work.zset(smallest)?;
+            zset.and_then(|zset| zset.scan(from, PAGE_MEMBERS, take))
+        };
+        for key in keys.iter().filter(|key| **key != smallest) {
+            if work.kind(key)? == Some(Kind::Set) {
+                let set = work.read::<Set>(key)?;
+                page.retain(|member| set.is_some_and(|set| set.contains(member)));
+            } else {
+                let zset = work.zset(key)?;
+                page.retain(|member| zset.is_some_and(|zset| zset.score(member).is_some()));
+            }
         }
+        found += page.len();
     }
-    Ok(if limit == 0 {
-        members.len()
-    } else {
-        members.len().min(limit)
-    })
+    Ok(found.min(limit))
 }
 
 #[cfg(test)]
