@@ -131,9 +131,9 @@ impl Scripts {
         let running = self.running(functions);
         if running.iter().any(|running| running.kill()) {
             // All that can be: `any` ended with the first.
-            running.iter().for_each(|running| {
+            for running in &running {
                 running.kill();
-            });
+            }
             return Ok(());
         }
         if !running.is_empty() {
