@@ -140,16 +140,16 @@ impl Engine {
             rules: options.rules,
         };
         engine.set_report_step();
+        let (clock, now) = (engine.mount.clock(), engine.mount.now());
+        engine.server.start(clock.monotonic(), now.as_millis());
         engine
     }
 
     /// Lets shards report so often that the total is off by a small part of the lowest limit only.
     pub(crate) fn set_report_step(&self) {
-        let least = self
-            .memory_limit
-            .into_iter()
-            .chain(self.evictor.max())
-            .min();
+        let capacity = self.rules.limits.max_stored();
+        let least = [self.memory_limit, self.evictor.max(), capacity];
+        let least = least.into_iter().flatten().min();
         let step = least.map_or(usize::MAX, |limit| {
             usize::try_from(limit / 64)
                 .unwrap_or(0)
