@@ -198,6 +198,11 @@ impl Rules {
         Ok(())
     }
 
+    /// Whether values may become too large.
+    pub(crate) fn limits_records(self) -> bool {
+        self.limits.record_bytes.is_some()
+    }
+
     /// Refuses what made a value too large.
     pub(crate) fn check_growth(self, work: &mut Work<'_>) -> Result<()> {
         match self.limits.record_bytes {

@@ -3,38 +3,14 @@
 #![cfg(all(feature = "test-util", feature = "engine"))]
 
 mod common;
-
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+mod odd;
 
 use common::Random;
-use upkv::{Db, DbOptions, Error, Eviction, ManualClock, Reply, Session, Store};
-
-/// No command on the few small values here takes longer, built without optimization and on a busy machine.
-const SLOWEST: Duration = Duration::from_secs(20);
-/// Strings may have 512 MiB, and a change of one may need the old and the new.
-const PEAK_KIB: u64 = 4 << 20;
-/// Strings above are removed before the next command.
-const LARGE: usize = 1 << 16;
-
-/// Keys of every type; commands that are not there yet leave theirs missing.
-const FILL: &[&str] = &[
-    "SET a 1",
-    "SET b text",
-    "HSET h f 1 g 2",
-    "HPEXPIREAT h 70000000000000 FIELDS 1 f",
-    "ZADD z 1 a 2 b",
-    "GEOADD places 12.5 41.9 a 10.7 59.9 b",
-    "PFADD sketch a b c",
-    "JSON.SET doc $ {\"a\":[1,2,{\"b\":null}]}",
-    "RPUSH list a b c 1",
-    "SADD set a b 1",
-    "XADD stream 1-1 f v",
-    "XGROUP CREATE stream group 0",
-];
+use odd::{
+    FILL, LARGE, PEAK_KIB, SLOWEST, Watch, args, assert_well_formed, digest, open, peak_kib, run,
+    show,
+};
+use upkv::{Db, DbOptions, Eviction, Reply, Store};
 
 const ODD: &[&[u8]] = &[
     b"",
@@ -168,118 +144,6 @@ const ODD: &[&[u8]] = &[
     b"OFF",
 ];
 
-fn args(line: &str) -> Vec<Vec<u8>> {
-    line.split(' ').map(|word| word.as_bytes().into()).collect()
-}
-
-/// Runs a command as far as it goes without waiting; `None` if it would wait.
-fn run(session: &mut Session, args: &[Vec<u8>]) -> Option<Result<Reply, Error>> {
-    let context = &mut Context::from_waker(Waker::noop());
-    match pin!(session.command_async(args)).poll(context) {
-        Poll::Ready(outcome) => Some(outcome),
-        Poll::Pending => None,
-    }
-}
-
-/// All that a client can see of the keys.
-fn digest(db: &Db) -> Vec<(Vec<u8>, String)> {
-    let read = |line: &str, key: &[u8]| {
-        let word = |word: &str| match word {
-            "key" => key.to_vec(),
-            word => word.into(),
-        };
-        let line: Vec<Vec<u8>> = line.split(' ').map(word).collect();
-        format!("{:?}", db.command(&line))
-    };
-    let entry = |key: Result<upkv::Value, Error>| {
-        let key = key.expect("memory does not fail").into_vec();
-        let kind = db.kind(&key).expect("memory does not fail");
-        let contents = match kind.expect("listed").name() {
-            "string" => read("GET key", &key),
-            "hash" => read("HGETALL key", &key) + &read("HPEXPIRETIME key FIELDS 2 f g", &key),
-            "zset" => read("ZRANGE key 0 -1 WITHSCORES", &key),
-            "list" => read("LRANGE key 0 -1", &key),
-            "set" => read("SMEMBERS key", &key),
-            "stream" => read("XINFO STREAM key FULL", &key),
-            _ => read("JSON.GET key", &key),
-        };
-        let deadline = read("PEXPIRETIME key", &key);
-        (key, contents + &deadline)
-    };
-    let mut all: Vec<_> = db.keys("*").map(entry).collect();
-    all.sort();
-    all
-}
-
-/// What is left after one reply, if it is well-formed.
-fn after_reply(bytes: &[u8], resp3: bool) -> Option<&[u8]> {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
-    let (line, mut rest) = (&bytes[1..end], &bytes[end + 2..]);
-    let count = || std::str::from_utf8(line).ok()?.parse::<i64>().ok();
-    match bytes[0] {
-        b'+' | b'-' => Some(rest),
-        b':' => count().map(|_| rest),
-        b'$' | b'*' if !resp3 && count()? == -1 => Some(rest),
-        b'$' => rest
-            .get(usize::try_from(count()?).ok()?..)?
-            .strip_prefix(b"\r\n"),
-        b'=' if resp3 => rest
-            .get(usize::try_from(count()?).ok()?..)?
-            .strip_prefix(b"\r\n"),
-        b'_' | b',' | b'#' | b'(' if resp3 => Some(rest),
-        first @ (b'*' | b'~' | b'>' | b'%') if resp3 || first == b'*' => {
-            let count = u64::try_from(count()?).ok()? * if first == b'%' { 2 } else { 1 };
-            for _ in 0..count {
-                rest = after_reply(rest, resp3)?;
-            }
-            Some(rest)
-        }
-        _ => None,
-    }
-}
-
-fn assert_well_formed(reply: &Reply, shown: &str) {
-    // What subscribes answers several messages, or none.
-    let several = matches!(reply, Reply::Sequence(_));
-    for resp3 in [false, true] {
-        let mut wire = Vec::new();
-        if resp3 {
-            reply.write_resp3(&mut wire);
-        } else {
-            reply.write_resp2(&mut wire);
-        }
-        let mut rest = &wire[..];
-        while several && !rest.is_empty() {
-            rest = after_reply(rest, resp3).unwrap_or_else(|| panic!("{shown}: {reply:?}"));
-        }
-        let whole = several || after_reply(rest, resp3).is_some_and(<[u8]>::is_empty);
-        assert!(whole, "RESP3 {resp3}: {shown}: {reply:?}");
-    }
-}
-
-/// The most memory that this process had so far, where the system tells.
-fn peak_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
-}
-
-fn show(line: &[Vec<u8>]) -> String {
-    let words: Vec<String> = line
-        .iter()
-        .map(|arg| format!("{:?}", arg.escape_ascii().to_string()))
-        .collect();
-    words.join(" ")
-}
-
-fn open() -> Db {
-    let builder = Store::memory_builder().clock(Arc::new(ManualClock::default()));
-    let store = builder.background(false).open();
-    Db::mount(&store.expect("a store"), "kv").expect("mounts")
-}
-
 #[test]
 fn whatever_the_arguments_a_command_answers_or_changes_nothing() {
     let db = open();
@@ -309,7 +173,7 @@ fn whatever_the_arguments_a_command_answers_or_changes_nothing() {
             }
             let shown = show(&line);
             let before = digest(&db);
-            let started = Instant::now();
+            let started = Watch::start();
             let outcome = run(&mut session, &line);
             assert!(
                 started.elapsed() < SLOWEST,
@@ -392,6 +256,7 @@ fn no_pattern_takes_long() {
     db.command(["SET", &name, "1"]).expect("set");
     db.command(["HSET", "h", &name, "1"]).expect("set");
     db.command(["ZADD", "z", "1", &name]).expect("set");
+    db.command(["SADD", "set", &name]).expect("set");
     let patterns = [
         "a*".repeat(1_000) + "b",
         "*".repeat(5_000) + "b",
@@ -404,16 +269,22 @@ fn no_pattern_takes_long() {
     ];
     let mut listener = db.session();
     for pattern in &patterns {
+        let (keys, channels) = (format!("~{pattern}"), format!("&{pattern}"));
         for line in [
             &["KEYS", pattern][..],
             &["SCAN", "0", "MATCH", pattern, "COUNT", "1000"],
             &["HSCAN", "h", "0", "MATCH", pattern],
             &["ZSCAN", "z", "0", "MATCH", pattern],
+            &["SSCAN", "set", "0", "MATCH", pattern],
             &["PUBSUB", "CHANNELS", pattern],
+            &["PUBSUB", "SHARDCHANNELS", pattern],
+            &["CONFIG", "GET", pattern],
+            &["ACL", "SETUSER", "ada", "+@all", &keys, &channels],
+            &["ACL", "DRYRUN", "ada", "get", &name],
             &["SORT", "z", "ALPHA", "BY", pattern],
             &["PUBLISH", &name, "x"],
         ] {
-            let started = Instant::now();
+            let started = Watch::start();
             let reply = db.session().command(line);
             let shown = line[0];
             assert!(reply.is_ok(), "{shown}: {reply:?}");

@@ -21,6 +21,7 @@ mod keys;
 mod list;
 mod multi;
 mod object;
+mod pipeline;
 mod pubsub;
 mod reply;
 pub(crate) mod row;
@@ -55,14 +56,26 @@ pub(crate) use session::{Replies, Step};
 pub(crate) use table::sorted_rows;
 pub(crate) use waiting::execute;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
+
+/// The words of a command; most have few, and those need no list on the heap.
+pub(crate) type Words<A> = SmallVec<[A; 6]>;
 
 /// Runs a command that does not wait.
 fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
     engine.check_room_for(command, args)?;
+    if !engine.rules.limits_records()
+        && let row::Handler::Direct { at_once, .. } = command.handler
+        && let Direct::Done(reply) = at_once(engine, caller, args)?
+    {
+        return Ok(reply);
+    }
     let found;
     let keys = if let row::At::Range {
         first: 1, last: 1, ..
@@ -127,7 +140,7 @@ pub(crate) fn perform(
 /// What runs the command on data; the rest needs a session.
 pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
     match command.handler {
-        row::Handler::Data(handler) => Ok(handler),
+        row::Handler::Data(handler) | row::Handler::Direct { data: handler, .. } => Ok(handler),
         row::Handler::Session(_) => {
             let name = command.name.to_ascii_uppercase().replace('|', " ");
             Err(Error::refused_with(match &name[..] {

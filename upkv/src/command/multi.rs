@@ -193,7 +193,9 @@ impl Session {
                         Ok(reply)
                     }
                     _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
-                    (Handler::Data(_) | Handler::Container, _) => run_in(work, command, line),
+                    (Handler::Data(_) | Handler::Direct { .. } | Handler::Container, _) => {
+                        run_in(work, command, line)
+                    }
                 };
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),

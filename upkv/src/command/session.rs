@@ -346,7 +346,7 @@ impl Session {
             Handler::Data(_) | Handler::Container if command.has(BLOCKING) => {
                 self.start_waiting(command, args)
             }
-            Handler::Data(_) | Handler::Container => {
+            Handler::Data(_) | Handler::Direct { .. } | Handler::Container => {
                 super::run(&self.db.engine, self.caller(), command, args).map(Step::Done)
             }
         };

@@ -295,6 +295,11 @@ impl Engine {
         Ok(ran.value)
     }
 
+    /// Waits until everything committed so far is as durable as asked.
+    pub(crate) fn settle_all(&self, level: Option<Durability>) -> Result<()> {
+        Ok(self.mount.settle_up_to(self.mount.last_seq(), level)?)
+    }
+
     /// Whether anybody wants to hear of such events.
     pub(crate) fn notifies(&self, class: Class) -> bool {
         self.server.events.wants(class)
@@ -309,6 +314,13 @@ impl Engine {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a script runs, which may take long.
+    #[cfg(not(feature = "lua"))]
+    #[expect(clippy::unused_self, reason = "there are no scripts in this build")]
+    pub(crate) fn may_be_busy(&self) -> bool {
+        false
     }
 
     /// Refuses a command while a script that locks everything has run for too long.
@@ -457,8 +469,11 @@ impl Engine {
                     .records()
                     .map(storage::Address::log_bytes)
                     .sum::<u64>();
-                if entry.slot.home.is_none() {
-                    return Err(format!("key {:?} is not in the log", entry.key));
+                if entry.slot.home.is_none() != self.mount.is_memory() {
+                    return Err(format!(
+                        "key {:?} is not in the log, or should not be",
+                        entry.key
+                    ));
                 }
                 if self.shard_of(self.hashers.placement(&entry.key))
                     != index & (self.shard_count() - 1)

@@ -267,7 +267,7 @@ impl Engine {
             let mut found = None;
             self.visit(db, 1, |index, shard| {
                 let picked = self.pick(shard, Eviction::AllkeysRandom, volatile);
-                found = picked.map(|entry| (index, entry.key.clone()));
+                found = picked.map(|entry| (index, (*entry.key).into()));
                 found.is_some()
             });
             found
@@ -287,7 +287,7 @@ impl Engine {
             let Some(entry) = self.pick(shard, policy, volatile) else {
                 return false;
             };
-            found.push((index, entry.key.clone(), score(policy, &entry.slot, now)));
+            found.push((index, (*entry.key).into(), score(policy, &entry.slot, now)));
             true
         });
         found

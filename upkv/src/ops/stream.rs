@@ -82,7 +82,7 @@ impl Edit<'_, Stream> {
         let Some(undo) = self.value.apply(effect) else {
             return false;
         };
-        self.note(Undo::Stream(undo), |delta| effect.put(delta));
+        self.note(Undo::Stream(Box::new(undo)), |delta| effect.put(delta));
         true
     }
 

@@ -1,6 +1,7 @@
 //! The key-value engine as a workload for the crash harness: random operations and a model of plain maps.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+pub(crate) mod every;
 mod json;
 mod list;
 mod stream;
