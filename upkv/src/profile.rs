@@ -97,11 +97,17 @@ impl Limits {
         self
     }
 
-    /// Bytes that the database takes in its log, without what is out of date, above which commands that may grow it
-    /// are refused.
+    /// Bytes that the database takes in memory, or in its log without what is out of date, whichever is more; with that
+    /// many, commands that may grow it are refused.
     pub fn database_bytes(mut self, bytes: u64) -> Self {
         self.database_bytes = Some(bytes);
         self
+    }
+
+    /// [`Limits::database_bytes`] as the engine counts.
+    pub(crate) fn capacity(self) -> Option<i64> {
+        let bytes = self.database_bytes?;
+        Some(i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
     /// Entries of a stream that one consumer of a group may have pending.
@@ -171,7 +177,7 @@ impl Rules {
     /// Refuses growth of a database that is too large.
     pub(crate) fn check_capacity(self, engine: &Engine) -> Result<()> {
         match self.limits.database_bytes {
-            Some(limit) if engine.mount.live_bytes() >= limit => {
+            Some(limit) if engine.size() >= limit => {
                 Err(Error::refused("ERR DB capacity quota exceeded"))
             }
             _ => Ok(()),
