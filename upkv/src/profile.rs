@@ -135,6 +135,11 @@ impl Rules {
         self.profile == Profile::Upstash
     }
 
+    /// Whether nothing is limited, and replies are those of Redis.
+    pub(crate) fn are_plain(&self) -> bool {
+        self.profile == Profile::Redis && self.limits == Limits::default()
+    }
+
     /// How many databases clients may select.
     pub(crate) fn databases(self) -> u8 {
         if self.is_upstash() { 1 } else { DATABASES }
@@ -202,11 +207,6 @@ impl Rules {
             }
         }
         Ok(())
-    }
-
-    /// Whether values may become too large.
-    pub(crate) fn limits_records(self) -> bool {
-        self.limits.record_bytes.is_some()
     }
 
     /// Refuses what made a value too large.

@@ -70,8 +70,8 @@ pub(crate) type Words<A> = SmallVec<[A; 6]>;
 fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
     engine.check_room_for(command, args)?;
-    if !engine.rules.limits_records()
-        && let row::Handler::Direct { at_once, .. } = command.handler
+    if let row::Handler::Direct { at_once, .. } = command.handler
+        && engine.rules.are_plain()
         && let Direct::Done(reply) = at_once(engine, caller, args)?
     {
         return Ok(reply);

@@ -73,11 +73,12 @@ pub(super) fn flushall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 pub(super) fn swapdb(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let number = |text, which| {
         let not_one = || Error::refused_with(format!("ERR invalid {which} DB index"));
-        number::parse_i64(text).ok_or_else(not_one)
+        let number = number::parse_i64(text).and_then(|number| i32::try_from(number).ok());
+        number.ok_or_else(not_one)
     };
     let (first, second) = (number(args[1], "first")?, number(args[2], "second")?);
     let count = work.engine.rules.databases();
-    let in_range = |index: i64| u8::try_from(index).ok().filter(|db| *db < count);
+    let in_range = |index: i32| u8::try_from(index).ok().filter(|db| *db < count);
     let pair = in_range(first).zip(in_range(second));
     let (first, second) = pair.ok_or_else(args::no_such_database)?;
     work.swap(first, second).map(|()| Reply::OK)

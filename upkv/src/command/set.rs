@@ -214,6 +214,5 @@ fn sintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     for key in keys {
         work.expect_kind(key, Kind::Set)?;
     }
-    let limit = if limit == 0 { usize::MAX } else { limit };
     zset::intersection_len(work, keys, limit).map(Reply::count)
 }

@@ -109,8 +109,8 @@ pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
                     "XX" => SetIf::Plain(Condition::IfPresent),
                     "IFEQ" => SetIf::Equals(options.value()?),
                     "IFNE" => SetIf::Differs(options.value()?),
-                    "IFDEQ" => SetIf::DigestEquals(digest_text(options.value()?)?),
-                    _ => SetIf::DigestDiffers(digest_text(options.value()?)?),
+                    "IFDEQ" => SetIf::DigestEquals(options.value()?),
+                    _ => SetIf::DigestDiffers(options.value()?),
                 };
                 condition = Some(option);
             }
@@ -119,6 +119,14 @@ pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         }
     }
     how.deadline = form.deadline("set")?.unwrap_or(Deadline::Clear);
+    // A deadline out of range is told before the value is looked at.
+    absolute(how.deadline, work.now, 0, "set")?;
+    if let SetIf::DigestEquals(text) | SetIf::DigestDiffers(text) = how.condition
+        && work.kind(args[1])? == Some(Kind::String)
+    {
+        // What there is nothing to compare with is not looked at.
+        digest_text(text)?;
+    }
     let done = string::set(work, args[1], args[2], how)?;
     Ok(if how.get {
         Reply::bulk_or_null(done.previous)

@@ -185,6 +185,5 @@ fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         let given = number::parse_i64(options.value()?).ok_or_else(refused)?;
         limit = usize::try_from(given).map_err(|_| refused())?;
     }
-    let limit = if limit == 0 { usize::MAX } else { limit };
     zset::intersection_len(work, keys, limit).map(Reply::count)
 }

@@ -393,7 +393,7 @@ pub(crate) fn combine(
     Ok(result)
 }
 
-/// Number of members that all sets have, sorted or not, counted up to `limit`.
+/// Number of members that all sets have, sorted or not, counted up to `limit` if that is not 0.
 ///
 /// # Complexity
 ///
@@ -401,6 +401,7 @@ pub(crate) fn combine(
 pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize) -> Result<usize> {
     /// Members of the smallest set that are looked at together.
     const PAGE_MEMBERS: usize = 256;
+    let limit = if limit == 0 { usize::MAX } else { limit };
     let mut smallest: Option<(usize, &[u8])> = None;
     for key in keys {
         let len = match work.kind(key)? {

@@ -3,8 +3,7 @@
 use super::{Set, Target};
 use crate::error::Result;
 use crate::ops::set as ops;
-use crate::ops::zset;
-use crate::ops::zset::Algebra;
+use crate::ops::zset::{self, Algebra};
 use crate::value::Kind;
 use crate::value::owned::Value;
 
@@ -27,7 +26,7 @@ impl<T: Target> Set<'_, T> {
     /// db.members("b").add_many(["2", "3", "4"])?;
     /// assert_eq!(db.members("a").union(["b"])?.len(), 4);
     /// assert_eq!(db.members("a").difference(["b"])?, ["1"]);
-    /// assert_eq!(db.members("a").intersection_len(["b"], usize::MAX)?, 2);
+    /// assert_eq!(db.members("a").intersection_len(["b"], 0)?, 2);
     /// assert_eq!(db.members("both").set_to_intersection(["a", "b"])?, 2);
     /// assert!(db.members("a").move_to("c", "1")?);
     /// # Ok::<(), upkv::Error>(())
@@ -68,7 +67,7 @@ impl<T: Target> Set<'_, T> {
         self.combine(Algebra::Diff, others)
     }
 
-    /// How many members this set and all others have, counted up to `limit`.
+    /// How many members this set and all others have, counted up to `limit`, or all with 0.
     ///
     /// # Errors
     ///

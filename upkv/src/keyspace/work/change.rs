@@ -227,6 +227,8 @@ impl Work<'_> {
         self.at_db(b, Self::hold_all)?;
         if a != b {
             self.swaps.push((a, b));
+            // What follows in the same work means the numbers as they will be.
+            self.select(self.db());
         }
         Ok(())
     }

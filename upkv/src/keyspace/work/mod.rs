@@ -209,7 +209,17 @@ impl<'a> Work<'a> {
 
     /// From here on keys belong to another database.
     pub(crate) fn select(&mut self, db: u8) {
-        (self.db, self.physical) = (db, self.engine.swapped.physical(db));
+        (self.db, self.physical) = (db, self.physical_of(db));
+    }
+
+    /// Which database has that number, once what this work swaps is swapped.
+    fn physical_of(&self, db: u8) -> u8 {
+        let before = self.swaps.iter().rev().fold(db, |db, (a, b)| match db {
+            db if db == *a => *b,
+            db if db == *b => *a,
+            db => db,
+        });
+        self.engine.swapped.physical(before)
     }
 
     /// Lets `body` work on the keys of another database.
@@ -219,7 +229,7 @@ impl<'a> Work<'a> {
         body: impl FnOnce(&mut Self) -> Result<R>,
     ) -> Result<R> {
         let before = (self.db, self.physical);
-        (self.db, self.physical) = (db, self.engine.swapped.physical(db));
+        (self.db, self.physical) = (db, self.physical_of(db));
         let outcome = body(self);
         (self.db, self.physical) = before;
         outcome
@@ -287,7 +297,7 @@ impl<'a> Work<'a> {
                 };
                 self.held.insert(at, (index, guard));
                 // A swap holds all shards of both databases: from here on the number stays true.
-                if self.engine.swapped.physical(self.db) != self.physical {
+                if self.physical_of(self.db) != self.physical {
                     self.pending = Some(Pending::Swapped);
                     return Err(Error::Restart);
                 }
