@@ -2,8 +2,6 @@
 //!
 //! Everything that depends on either asks [`Rules`], which an engine is given when it is made and keeps.
 
-use std::sync::atomic::Ordering;
-
 use crate::command::{Command, GROW, Reply, WRITE};
 use crate::error::{Error, Result};
 use crate::keyspace::engine::{DATABASES, Engine};
@@ -99,11 +97,17 @@ impl Limits {
         self
     }
 
-    /// Bytes that the database takes in its log, without what is out of date, or in memory if its store has no files,
-    /// above which commands that may grow it are refused.
+    /// Bytes that the database takes in memory, or in its log without what is out of date, whichever is more; with that
+    /// many, commands that may grow it are refused.
     pub fn database_bytes(mut self, bytes: u64) -> Self {
         self.database_bytes = Some(bytes);
         self
+    }
+
+    /// [`Limits::database_bytes`] as the engine counts.
+    pub(crate) fn capacity(self) -> Option<i64> {
+        let bytes = self.database_bytes?;
+        Some(i64::try_from(bytes).unwrap_or(i64::MAX))
     }
 
     /// Entries of a stream that one consumer of a group may have pending.
@@ -116,22 +120,6 @@ impl Limits {
     pub fn connections(mut self, count: usize) -> Self {
         self.connections = Some(count);
         self
-    }
-}
-
-impl Limits {
-    /// The limit of [`Limits::database_bytes`], as memory is counted.
-    pub(crate) fn max_stored(self) -> Option<i64> {
-        let bytes = self.database_bytes?;
-        Some(i64::try_from(bytes).unwrap_or(i64::MAX))
-    }
-}
-
-fn stored_bytes(engine: &Engine) -> u64 {
-    if engine.mount.is_memory() {
-        u64::try_from(engine.used.load(Ordering::Relaxed)).unwrap_or(0)
-    } else {
-        engine.mount.live_bytes()
     }
 }
 
@@ -194,7 +182,7 @@ impl Rules {
     /// Refuses growth of a database that is too large.
     pub(crate) fn check_capacity(self, engine: &Engine) -> Result<()> {
         match self.limits.database_bytes {
-            Some(limit) if stored_bytes(engine) >= limit => {
+            Some(limit) if engine.size() >= limit => {
                 Err(Error::refused("ERR DB capacity quota exceeded"))
             }
             _ => Ok(()),

@@ -1,6 +1,9 @@
 //! The second profile and the limits, where replies alone do not tell: protocols, connections, and capacity.
 
-use upkv::{Connection, Db, DbOptions, Limits, Profile, Store};
+use std::sync::Arc;
+use std::time::Duration;
+
+use upkv::{Connection, Db, DbOptions, Limits, ManualClock, Profile, Store, Timestamp};
 
 fn db(options: DbOptions) -> Db {
     Db::mount_with(&Store::memory().expect("a store"), "kv", options).expect("mounts")
@@ -116,4 +119,33 @@ fn connections_beyond_a_limit_are_told_so_and_closed() {
     let told = "-ERR max number of clients reached ";
     assert_eq!(ask(&mut third, "PING"), told);
     assert_eq!(ask(&mut second, "PING"), "+PONG ");
+}
+
+#[test]
+fn clients_that_ask_for_nothing_are_closed_after_the_timeout() {
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let store = Store::memory_builder()
+        .clock(Arc::new(clock.clone()))
+        .background(false)
+        .open()
+        .expect("a store");
+    let db = Db::mount(&store, "kv").expect("mounts");
+    let mut idle = Connection::new(db.session());
+    let mut listening = Connection::new(db.session());
+    let mut busy = Connection::new(db.session());
+    ask(&mut idle, "PING");
+    ask(&mut listening, "SUBSCRIBE c");
+    ask(&mut busy, "CONFIG SET timeout 10 tcp-keepalive 7");
+    assert_eq!(busy.tcp_keepalive(), Some(Duration::from_secs(7)));
+    clock.advance(Duration::from_secs(9));
+    ask(&mut busy, "PING");
+    clock.advance(Duration::from_secs(2));
+    store.maintain(Duration::from_secs(1)).expect("maintained");
+    assert!(idle.session().is_closing());
+    assert!(!listening.session().is_closing() && !busy.session().is_closing());
+    ask(&mut busy, "CONFIG SET timeout 0 tcp-keepalive 0");
+    assert_eq!(busy.tcp_keepalive(), None);
+    clock.advance(Duration::from_secs(1_000));
+    store.maintain(Duration::from_secs(1)).expect("maintained");
+    assert!(!busy.session().is_closing());
 }

@@ -4,6 +4,7 @@ use super::args::{self, Args};
 use super::reply::Reply;
 use super::row::{Command, ONE, data, rows};
 use crate::error::{Error, Result};
+use crate::keyspace::access::Access;
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
 use crate::ops::{check_size, keys};
@@ -36,11 +37,12 @@ fn dump(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 struct How {
     replace: bool,
     absolute: bool,
+    idle_seconds: Option<u64>,
+    frequency: Option<u8>,
 }
 
 fn options(rest: &Args<'_>) -> Result<How> {
     let mut how = How::default();
-    let (mut idle, mut frequency) = (false, false);
     let mut at = 0;
     while let Some(option) = rest.get(at) {
         let value = rest.get(at + 1);
@@ -48,20 +50,14 @@ fn options(rest: &Args<'_>) -> Result<How> {
         match value {
             _ if args::is(option, "REPLACE") => how.replace = true,
             _ if args::is(option, "ABSTTL") => how.absolute = true,
-            Some(value) if args::is(option, "IDLETIME") && !frequency => {
-                if args::int(value)? < 0 {
-                    return Err(Error::refused("ERR Invalid IDLETIME value, must be >= 0"));
-                }
-                idle = true;
+            Some(value) if args::is(option, "IDLETIME") && how.frequency.is_none() => {
+                let negative = |_| Error::refused("ERR Invalid IDLETIME value, must be >= 0");
+                how.idle_seconds = Some(u64::try_from(args::int(value)?).map_err(negative)?);
                 at += 1;
             }
-            Some(value) if args::is(option, "FREQ") && !idle => {
-                if !(0..=255).contains(&args::int(value)?) {
-                    return Err(Error::refused(
-                        "ERR Invalid FREQ value, must be >= 0 and <= 255",
-                    ));
-                }
-                frequency = true;
+            Some(value) if args::is(option, "FREQ") && how.idle_seconds.is_none() => {
+                let outside = |_| Error::refused("ERR Invalid FREQ value, must be >= 0 and <= 255");
+                how.frequency = Some(u8::try_from(args::int(value)?).map_err(outside)?);
                 at += 1;
             }
             _ => return Err(Error::syntax()),
@@ -98,6 +94,18 @@ fn restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         return Ok(Reply::OK);
     }
     keys::as_new(work, key, |work| work.put(key, object, deadline))?;
+    let access = match (
+        work.engine.evictor.counts(),
+        how.frequency,
+        how.idle_seconds,
+    ) {
+        (true, Some(frequency), _) => Some(Access::counted(work.now, frequency)),
+        (false, _, Some(idle)) => Some(Access::idle_for(work.now, idle)),
+        _ => None,
+    };
+    if let Some(access) = access {
+        work.set_access(key, access)?;
+    }
     work.notify(Class::GENERIC, "restore", key);
     Ok(Reply::OK)
 }

@@ -28,11 +28,6 @@ impl<'a> Given<'a> {
     fn step(&self) -> Result<Step<'a>> {
         let crossed = || Error::refused("ERR LBOUND can't be greater than UBOUND");
         if let Some(by) = self.float {
-            let refused = || Error::refused("ERR Increment is not a valid float");
-            let change = number::parse_f64(by).ok_or_else(refused)?;
-            if !change.is_finite() {
-                return Err(Error::refused("ERR BYFLOAT increment cannot be Infinity"));
-            }
             let bound = |text: Option<&[u8]>, refusal, default| {
                 let parsed =
                     text.map(|text| number::parse_f64(text).ok_or(Error::refused(refusal)));
@@ -53,11 +48,7 @@ impl<'a> Given<'a> {
             let parsed = text.map(|text| number::parse_i64(text).ok_or(Error::refused(refusal)));
             parsed.unwrap_or(Ok(default))
         };
-        let by = int(
-            self.int,
-            "ERR Increment is not an integer or out of range",
-            1,
-        )?;
+        let by = self.int.map_or(Ok(1), int_increment)?;
         let least = int(
             self.least,
             "ERR LBOUND is not an integer or out of range",
@@ -72,6 +63,22 @@ impl<'a> Given<'a> {
             return Err(crossed());
         }
         Ok(Step::Int { by, least, most })
+    }
+}
+
+/// The argument of BYINT, which is read where it comes.
+fn int_increment(text: &[u8]) -> Result<i64> {
+    let refused = || Error::refused("ERR Increment is not an integer or out of range");
+    number::parse_i64(text).ok_or_else(refused)
+}
+
+/// Refuses what cannot be the argument of BYFLOAT, where it comes.
+fn check_float_increment(text: &[u8]) -> Result<()> {
+    let refused = || Error::refused("ERR Increment is not a valid float");
+    if number::parse_f64(text).ok_or_else(refused)?.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::refused("ERR BYFLOAT increment cannot be Infinity"))
     }
 }
 
@@ -98,8 +105,14 @@ fn increx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut options = Options::new(&args[2..]);
     while let Some(option) = options.next() {
         match &option[..] {
-            "BYINT" if given.float.is_none() => once(&mut given.int, &mut options)?,
-            "BYFLOAT" if given.int.is_none() => once(&mut given.float, &mut options)?,
+            "BYINT" if given.float.is_none() => {
+                once(&mut given.int, &mut options)?;
+                given.int.map(int_increment).transpose()?;
+            }
+            "BYFLOAT" if given.int.is_none() => {
+                once(&mut given.float, &mut options)?;
+                given.float.map(check_float_increment).transpose()?;
+            }
             "LBOUND" => once(&mut given.least, &mut options)?,
             "UBOUND" => once(&mut given.most, &mut options)?,
             "SATURATE" => raise(&mut given.saturate)?,

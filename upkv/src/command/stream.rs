@@ -401,6 +401,13 @@ fn block(text: &[u8]) -> Result<Option<u64>> {
     Ok((millis > 0).then_some(millis))
 }
 
+/// How long entries were idle that a reader takes over, in ms.
+fn claimed_idle(text: &[u8]) -> Result<u64> {
+    let idle = args::int(text)
+        .map_err(|_| Error::refused("ERR min-idle-time is not an integer or out of range"))?;
+    u64::try_from(idle).map_err(|_| Error::refused("ERR min-idle-time must be a positive integer"))
+}
+
 pub(super) fn reading<'a>(args: &'a Args<'a>, in_group: bool) -> Result<Reading<'a>> {
     let mut found = Reading {
         count: usize::MAX,
@@ -451,11 +458,7 @@ pub(super) fn reading<'a>(args: &'a Args<'a>, in_group: bool) -> Result<Reading<
                 if !in_group {
                     return Err(only_in_group("CLAIM"));
                 }
-                let refused =
-                    || Error::refused("ERR min-idle-time is not an integer or out of range");
-                let idle = args::int(value).map_err(|_| refused())?;
-                let negative = || Error::refused("ERR min-idle-time must be a positive integer");
-                found.claim = Some(u64::try_from(idle).map_err(|_| negative())?);
+                found.claim = Some(claimed_idle(value)?);
                 2
             }
             _ if is("NOACK") => {

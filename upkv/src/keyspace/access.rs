@@ -6,11 +6,25 @@
 
 /// Counter that a new key starts with, so that it is not the first to go.
 const COUNTER_START: u32 = 5;
-/// Half a million accesses or so saturate the counter.
-const LOG_FACTOR: u32 = 10;
-/// Minutes without an access after which the counter falls by one.
-const DECAY_MINUTES: u32 = 1;
 const MINUTE_BITS: u32 = 24;
+
+/// How counters rise and fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lfu {
+    /// With 10, half a million accesses or so saturate the counter; with 0 every access counts.
+    pub(crate) log_factor: u32,
+    /// Minutes without an access after which the counter falls by one; with 0 it does not.
+    pub(crate) decay_minutes: u32,
+}
+
+impl Default for Lfu {
+    fn default() -> Self {
+        Self {
+            log_factor: 10,
+            decay_minutes: 1,
+        }
+    }
+}
 
 /// See the module documentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,15 +50,28 @@ impl Access {
         }
     }
 
-    /// Notes an access; `random` decides whether a high counter rises.
-    pub(crate) fn note(&mut self, now: u64, counts: bool, random: impl FnOnce() -> u64) {
-        if !counts {
+    /// A key that was last used so many seconds ago.
+    pub(crate) fn idle_for(now: u64, idle_seconds: u64) -> Self {
+        Self(seconds(
+            now.saturating_sub(idle_seconds.saturating_mul(1_000)),
+        ))
+    }
+
+    /// A key whose counter is at `frequency`.
+    pub(crate) fn counted(now: u64, frequency: u8) -> Self {
+        Self(minutes(now) << 8 | u32::from(frequency))
+    }
+
+    /// Notes an access, which is timed without `lfu`; `random` decides whether a high counter rises.
+    pub(crate) fn note(&mut self, now: u64, lfu: Option<Lfu>, random: impl FnOnce() -> u64) {
+        let Some(lfu) = lfu else {
             self.0 = seconds(now);
             return;
-        }
-        let counter = self.frequency(now);
-        let above = counter.saturating_sub(COUNTER_START);
-        let rises = above == 0 || random().is_multiple_of(u64::from(above * LOG_FACTOR + 1));
+        };
+        let counter = self.frequency(now, lfu);
+        let above = u64::from(counter.saturating_sub(COUNTER_START));
+        let one_of = above * u64::from(lfu.log_factor) + 1;
+        let rises = one_of == 1 || random().is_multiple_of(one_of);
         let counter = (counter + u32::from(rises)).min(u32::from(u8::MAX));
         self.0 = minutes(now) << 8 | counter;
     }
@@ -55,10 +82,11 @@ impl Access {
     }
 
     /// The counter, where accesses are counted.
-    pub(crate) fn frequency(self, now: u64) -> u32 {
+    pub(crate) fn frequency(self, now: u64, lfu: Lfu) -> u32 {
         let mask = (1 << MINUTE_BITS) - 1;
         let idle = minutes(now).wrapping_sub(self.0 >> 8) & mask;
-        (self.0 & 0xff).saturating_sub(idle / DECAY_MINUTES)
+        let steps = idle.checked_div(lfu.decay_minutes).unwrap_or(0);
+        (self.0 & 0xff).saturating_sub(steps)
     }
 }
 
@@ -67,12 +95,16 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_700_000_000_000;
+    const LFU: Lfu = Lfu {
+        log_factor: 10,
+        decay_minutes: 1,
+    };
 
     #[test]
     fn idle_time_counts_from_the_last_access() {
         let mut access = Access::new(NOW, false);
         assert_eq!(access.idle_seconds(NOW + 5_500), 5);
-        access.note(NOW + 9_000, false, || 0);
+        access.note(NOW + 9_000, None, || 0);
         assert_eq!(access.idle_seconds(NOW + 9_999), 0);
         // A clock that stepped back.
         assert_eq!(access.idle_seconds(0), 0);
@@ -81,24 +113,45 @@ mod tests {
     #[test]
     fn counters_rise_slowly_saturate_and_decay() {
         let mut access = Access::new(NOW, true);
-        assert_eq!(access.frequency(NOW), 5);
-        access.note(NOW, true, || 1);
-        assert_eq!(access.frequency(NOW), 6);
-        access.note(NOW, true, || 1);
+        assert_eq!(access.frequency(NOW, LFU), 5);
+        access.note(NOW, Some(LFU), || 1);
+        assert_eq!(access.frequency(NOW, LFU), 6);
+        access.note(NOW, Some(LFU), || 1);
         assert_eq!(
-            access.frequency(NOW),
+            access.frequency(NOW, LFU),
             6,
             "11 accesses for the next step on average"
         );
-        access.note(NOW, true, || 11);
-        assert_eq!(access.frequency(NOW), 7);
+        access.note(NOW, Some(LFU), || 11);
+        assert_eq!(access.frequency(NOW, LFU), 7);
         for _ in 0..1_000 {
-            access.note(NOW, true, || 0);
+            access.note(NOW, Some(LFU), || 0);
         }
-        assert_eq!(access.frequency(NOW), 255);
-        assert_eq!(access.frequency(NOW + 100 * 60_000), 155);
-        assert_eq!(access.frequency(NOW + 300 * 60_000), 0);
-        access.note(NOW + 300 * 60_000, true, || 1);
-        assert_eq!(access.frequency(NOW + 300 * 60_000), 1);
+        assert_eq!(access.frequency(NOW, LFU), 255);
+        assert_eq!(access.frequency(NOW + 100 * 60_000, LFU), 155);
+        assert_eq!(access.frequency(NOW + 300 * 60_000, LFU), 0);
+        access.note(NOW + 300 * 60_000, Some(LFU), || 1);
+        assert_eq!(access.frequency(NOW + 300 * 60_000, LFU), 1);
+    }
+
+    #[test]
+    fn counters_rise_and_fall_as_they_are_told() {
+        let every = Lfu {
+            log_factor: 0,
+            decay_minutes: 0,
+        };
+        let mut access = Access::counted(NOW, 200);
+        access.note(NOW, Some(every), || 1);
+        assert_eq!(access.frequency(NOW + 60_000_000, every), 201);
+        let slow = Lfu {
+            log_factor: 10,
+            decay_minutes: 5,
+        };
+        assert_eq!(access.frequency(NOW + 24 * 60_000, slow), 197);
+        assert_eq!(Access::idle_for(NOW, 77).idle_seconds(NOW), 77);
+        assert_eq!(
+            Access::idle_for(NOW, u64::MAX).idle_seconds(NOW),
+            seconds(NOW)
+        );
     }
 }

@@ -147,9 +147,12 @@ impl Engine {
 
     /// Lets shards report so often that the total is off by a small part of the lowest limit only.
     pub(crate) fn set_report_step(&self) {
-        let capacity = self.rules.limits.max_stored();
-        let least = [self.memory_limit, self.evictor.max(), capacity];
-        let least = least.into_iter().flatten().min();
+        let least = self
+            .memory_limit
+            .into_iter()
+            .chain(self.evictor.max())
+            .chain(self.rules.limits.capacity())
+            .min();
         let step = least.map_or(usize::MAX, |limit| {
             usize::try_from(limit / 64)
                 .unwrap_or(0)
@@ -157,6 +160,12 @@ impl Engine {
                 .min(4_096)
         });
         self.report_step.store(step, Ordering::Relaxed);
+    }
+
+    /// Bytes in memory, as far as shards have reported, or in the log, whichever is more.
+    pub(crate) fn size(&self) -> u64 {
+        let used = u64::try_from(self.used.load(Ordering::Relaxed)).unwrap_or(0);
+        used.max(self.mount.live_bytes())
     }
 
     // --- placement
@@ -329,8 +338,8 @@ impl Engine {
 
     /// Notes that a key was used; the state of its access counter before.
     pub(crate) fn note_use(&self, slot: &mut Slot, now: u64) -> u8 {
-        let counts = self.evictor.counts();
-        slot.access.note(now, counts, || self.mount.random());
+        let lfu = self.evictor.counts().then(|| self.evictor.lfu());
+        slot.access.note(now, lfu, || self.mount.random());
         slot.warm()
     }
 

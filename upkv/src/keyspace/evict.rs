@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::access::Lfu;
 use super::engine::{Engine, Keys};
 use super::entry::{Entry, Slot};
 use super::shard::Shard;
@@ -37,6 +38,8 @@ pub(crate) struct Evictor {
     max: AtomicI64,
     policy: AtomicU8,
     samples: AtomicUsize,
+    pub(crate) lfu_log_factor: AtomicI64,
+    pub(crate) lfu_decay_time: AtomicI64,
     /// Sorted by score, the best candidate last.
     pool: Mutex<Vec<Candidate>>,
 }
@@ -58,6 +61,8 @@ impl Evictor {
             max: AtomicI64::new(signed(options.max_memory_bytes)),
             policy: AtomicU8::new(options.eviction as u8),
             samples: AtomicUsize::new(options.eviction_samples.unwrap_or(SAMPLES).max(1)),
+            lfu_log_factor: AtomicI64::new(10),
+            lfu_decay_time: AtomicI64::new(1),
             pool: Mutex::new(Vec::new()),
         }
     }
@@ -82,6 +87,15 @@ impl Evictor {
         self.policy().is_lfu()
     }
 
+    /// How counters of accesses rise and fall.
+    pub(crate) fn lfu(&self) -> Lfu {
+        let number = |of: &AtomicI64| u32::try_from(of.load(Ordering::Relaxed)).unwrap_or(0);
+        Lfu {
+            log_factor: number(&self.lfu_log_factor),
+            decay_minutes: number(&self.lfu_decay_time),
+        }
+    }
+
     fn offer(&self, score: u64, shard: usize, key: &[u8]) {
         let mut pool = self.pool.lock();
         let known = |candidate: &Candidate| candidate.shard == shard && *candidate.key == *key;
@@ -98,9 +112,11 @@ impl Evictor {
 }
 
 /// How good it would be to evict a key: the higher the better.
-fn score(policy: Eviction, slot: &Slot, now: u64) -> u64 {
+fn score(policy: Eviction, lfu: Lfu, slot: &Slot, now: u64) -> u64 {
     match policy {
-        Eviction::AllkeysLfu | Eviction::VolatileLfu => u64::from(255 - slot.access.frequency(now)),
+        Eviction::AllkeysLfu | Eviction::VolatileLfu => {
+            u64::from(255 - slot.access.frequency(now, lfu))
+        }
         Eviction::VolatileTtl => u64::MAX - slot.expire_at,
         _ => u64::from(slot.access.idle_seconds(now)),
     }
@@ -287,7 +303,11 @@ impl Engine {
             let Some(entry) = self.pick(shard, policy, volatile) else {
                 return false;
             };
-            found.push((index, (*entry.key).into(), score(policy, &entry.slot, now)));
+            found.push((
+                index,
+                (*entry.key).into(),
+                score(policy, self.evictor.lfu(), &entry.slot, now),
+            ));
             true
         });
         found

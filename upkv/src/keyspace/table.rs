@@ -14,6 +14,8 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
+use crate::value::forms::Forms;
+
 /// A segment with this many elements splits before it takes another one.
 const SEGMENT_ITEMS_MAX: usize = 896;
 /// Splitting stops at this many placement bits; a segment below simply grows.
@@ -37,6 +39,8 @@ impl<T: Keyed> Keyed for Box<T> {
 pub(crate) struct Hashers {
     placement: RapidSecrets,
     random: RandomState,
+    /// What collections that have these hashers obey.
+    pub(crate) forms: Forms,
 }
 
 impl std::fmt::Debug for Hashers {
@@ -62,6 +66,7 @@ impl Hashers {
         Self {
             placement: RapidSecrets::seed(seed),
             random: RandomState::with_seeds(random(), random(), random(), random()),
+            forms: Forms::default(),
         }
     }
 
@@ -107,6 +112,8 @@ pub(crate) struct Table<T> {
     directory: Vec<u32>,
     segments: Vec<Segment<T>>,
     len: usize,
+    /// Bytes that the slots of all segments take.
+    slot_bytes: usize,
 }
 
 struct Segment<T> {
@@ -137,11 +144,19 @@ impl<T: Keyed> Table<T> {
             directory: vec![0],
             segments: vec![first],
             len: 0,
+            slot_bytes: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Bytes that it keeps in memory beside itself and what its elements own.
+    pub(crate) fn memory(&self) -> usize {
+        self.directory.capacity() * size_of::<u32>()
+            + self.segments.capacity() * size_of::<Segment<T>>()
+            + self.slot_bytes
     }
 
     pub(crate) fn hashers(&self) -> &Arc<Hashers> {
@@ -184,10 +199,11 @@ impl<T: Keyed> Table<T> {
             self.split(self.slot_of(probe.placement));
         }
         let hashers = Arc::clone(&self.hashers);
-        let segment = self.segment_mut(probe);
-        segment
-            .items
-            .insert_unique(probe.random, item, |item| hashers.random(item.key()));
+        let items = &mut self.segment_mut(probe).items;
+        let before = items.allocation_size();
+        items.insert_unique(probe.random, item, |item| hashers.random(item.key()));
+        let after = items.allocation_size();
+        self.slot_bytes = self.slot_bytes + after - before;
         self.len += 1;
     }
 
@@ -213,9 +229,12 @@ impl<T: Keyed> Table<T> {
             .find_entry(probe.random, |item| item.key() == key)
             .ok()?;
         let (item, _) = entry.remove();
+        let before = items.allocation_size();
         if items.capacity() > 64 && items.len() * 8 < items.capacity() {
             items.shrink_to(items.len() * 2, |item| hashers.random(item.key()));
         }
+        let after = items.allocation_size();
+        self.slot_bytes = self.slot_bytes + after - before;
         self.len -= 1;
         Some(item)
     }
@@ -340,6 +359,7 @@ impl<T: Keyed> Table<T> {
         let hashers = Arc::clone(&self.hashers);
         let old = &mut self.segments[index as usize];
         old.depth = depth;
+        let before = old.items.allocation_size();
         let (mut low, mut high) = (HashTable::new(), HashTable::new());
         for item in std::mem::take(&mut old.items) {
             let probe = hashers.probe(item.key());
@@ -350,7 +370,9 @@ impl<T: Keyed> Table<T> {
             };
             half.insert_unique(probe.random, item, |item: &T| hashers.random(item.key()));
         }
+        let after = low.allocation_size() + high.allocation_size();
         old.items = low;
+        self.slot_bytes = self.slot_bytes + after - before;
         let upper = u32::try_from(self.segments.len()).expect("a directory holds fewer than 2^32");
         self.segments.push(Segment { depth, items: high });
         for (at, owner) in self.directory.iter_mut().enumerate() {
@@ -457,6 +479,26 @@ mod tests {
         }
         for n in 0..500 {
             assert!(seen.contains(&format!("stay:{n}")), "stay:{n} was missed");
+        }
+    }
+
+    #[test]
+    fn memory_is_what_the_parts_take() {
+        let mut table = table(0);
+        let count = |table: &Table<String>| {
+            let slots = table.segments.iter();
+            let slots: usize = slots.map(|segment| segment.items.allocation_size()).sum();
+            slots
+                + table.directory.capacity() * 4
+                + table.segments.capacity() * size_of::<Segment<String>>()
+        };
+        for n in 0..9_000 {
+            table.insert(n.to_string());
+            assert_eq!(table.memory(), count(&table));
+        }
+        for n in 0..9_000 {
+            table.remove(&n.to_string().into_bytes());
+            assert_eq!(table.memory(), count(&table));
         }
     }
 }

@@ -12,6 +12,7 @@ const SHARED_MAX: i64 = 10_000;
 
 /// The name `OBJECT ENCODING` replies.
 pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'static str>> {
+    let listpack = work.engine.hashers.forms.list();
     work.quietly(|work| {
         if work.object(key)?.is_none() {
             return Ok(None);
@@ -26,7 +27,7 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
             Object::Hash(_) => "listpack",
             Object::Zset(zset) if zset.is_small() => "listpack",
             Object::Zset(_) => "skiplist",
-            Object::List(list) if list.is_packed() => "listpack",
+            Object::List(list) if list.is_packed(listpack) => "listpack",
             Object::List(_) => "quicklist",
             Object::Set(set) => set.encoding(),
             Object::Stream(_) => "stream",
@@ -63,11 +64,11 @@ pub(crate) fn idle_seconds(work: &mut Work<'_>, key: &[u8]) -> Result<Option<u32
 /// How often the key is used.
 pub(crate) fn frequency(work: &mut Work<'_>, key: &[u8]) -> Result<Option<u32>> {
     let now = work.now;
-    let counts = work.engine.evictor.counts();
+    let (counts, lfu) = (work.engine.evictor.counts(), work.engine.evictor.lfu());
     match work.entry(key)? {
         None => Ok(None),
         Some(_) if !counts => Err(not_counted()),
-        Some(entry) => Ok(Some(entry.slot.access.frequency(now))),
+        Some(entry) => Ok(Some(entry.slot.access.frequency(now, lfu))),
     }
 }
 

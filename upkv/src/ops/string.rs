@@ -9,7 +9,7 @@ use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
 use crate::options::{Condition, Deadline};
-use crate::value::{Kind, Object, STRING_BYTES_MAX, text};
+use crate::value::{Kind, Object, text};
 
 /// What a SET asks for.
 #[derive(Clone, Copy, Debug)]
@@ -216,13 +216,14 @@ pub(crate) fn write(
     bytes: &[u8],
 ) -> Result<usize> {
     check_size(key)?;
+    let most = work.engine.server.config.string_bytes_max();
     let before = len(work, key)?;
     let start = at.min(before);
     let removed = removed.min(before - start);
     let after = (before - removed)
         .checked_add(at - start)
         .and_then(|len| len.checked_add(bytes.len()))
-        .filter(|len| *len <= STRING_BYTES_MAX)
+        .filter(|len| *len <= most)
         .ok_or(Error::TooLarge)?;
     if before >= text::SPLICE_BYTES_MIN && after >= text::SPLICE_BYTES_MIN {
         work.splice(key, at, removed, bytes)?;

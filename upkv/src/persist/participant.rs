@@ -309,6 +309,9 @@ impl Participant for Engine {
     }
 
     fn maintain(&self, budget: &mut Budget<'_>) -> Result<bool> {
+        if let Some(timeout) = self.server.config.timeout() {
+            self.server.clients.close_idle(self.mount.now(), timeout);
+        }
         while self.is_over_limit() {
             if budget.exhausted() {
                 return Ok(true);

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::request::{Limits, Parser, Request};
 use crate::command::{Replies, Reply, Session, Step};
@@ -116,6 +117,23 @@ impl Connection {
     pub fn output_limit_bytes(self, bytes: usize) -> Self {
         self.output.buffer.lock().limit_bytes = bytes;
         self
+    }
+
+    /// How long the host is to let the socket be silent before it asks whether anybody is there, as `tcp-keepalive`
+    /// has it; `None` for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use upkv::{Connection, Db, Store};
+    /// let db = Db::mount(&Store::memory()?, "cache")?;
+    /// let connection = Connection::new(db.session());
+    /// assert_eq!(connection.tcp_keepalive(), Some(Duration::from_secs(300)));
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn tcp_keepalive(&self) -> Option<Duration> {
+        self.session.db.engine.server.config.tcp_keepalive()
     }
 
     /// Where the bytes to send come out.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::inbox::{Inbox, Wakes};
 use super::waiter::Waiter;
@@ -163,6 +164,19 @@ impl Clients {
     /// All clients, oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Client>> {
         self.listed.read().values().cloned().collect()
+    }
+
+    /// Closes clients that have asked for nothing for `timeout`, unless they wait or listen.
+    pub(crate) fn close_idle(&self, now: Timestamp, timeout: Duration) {
+        for client in self.all() {
+            let facts = client.facts();
+            let listens = facts.subscriptions() > 0 || facts.monitors;
+            let is_idle = !listens && now.saturating_since(facts.last) > timeout;
+            drop(facts);
+            if is_idle && !client.is_parked() {
+                client.close();
+            }
+        }
     }
 
     /// Number of clients.

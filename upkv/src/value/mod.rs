@@ -4,6 +4,7 @@
 //! its changes, and its size in memory. Adding one means a file here, a variant in [`Object`] and
 //! [`Kind`], and a chapter in `ops`, `command` and `view`.
 
+pub(crate) mod forms;
 pub(crate) mod geohash;
 pub(crate) mod hash;
 pub(crate) mod hll;

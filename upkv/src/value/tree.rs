@@ -15,6 +15,8 @@ const BRANCH_MAX: usize = 32;
 pub(crate) struct Tree<T> {
     root: Node<T>,
     len: usize,
+    /// Bytes that nodes take, beside the root itself.
+    heap: usize,
 }
 
 enum Node<T> {
@@ -41,6 +43,7 @@ impl<T: Ord + Clone> Tree<T> {
         Self {
             root: Node::Leaf(Vec::new()),
             len: 0,
+            heap: 0,
         }
     }
 
@@ -60,28 +63,40 @@ impl<T: Ord + Clone> Tree<T> {
 
     /// Inserts an item that is not in the tree yet.
     pub(crate) fn insert(&mut self, item: T) {
-        if let Some(right) = self.root.insert(item) {
+        if let Some(right) = self.root.insert(item, &mut self.heap) {
             let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
             self.root = Node::Branch(vec![Child::over(left), right]);
+            self.heap += size_of::<Node<T>>() + self.root.own();
         }
         self.len += 1;
     }
 
     /// Removes an item; whether it was there.
     pub(crate) fn remove(&mut self, item: &T) -> bool {
-        let removed = self.root.remove(item);
+        let removed = self.root.remove(item, &mut self.heap);
         self.len -= usize::from(removed);
-        while let Node::Branch(children) = &mut self.root {
+        loop {
+            let gone = self.root.own();
+            let Node::Branch(children) = &mut self.root else {
+                break;
+            };
             match children.len() {
                 0 => self.root = Node::Leaf(Vec::new()),
                 1 => {
                     let only = children.pop().expect("the length is one");
                     self.root = *only.node;
+                    self.heap -= size_of::<Node<T>>();
                 }
                 _ => break,
             }
+            self.heap -= gone;
         }
         removed
+    }
+
+    /// Bytes that it keeps in memory beside itself and what its items own.
+    pub(crate) fn memory(&self) -> usize {
+        self.heap
     }
 
     /// How many items, from the start, satisfy `before`, which must hold for a prefix.
@@ -179,8 +194,29 @@ impl<T: Ord + Clone> Node<T> {
         }
     }
 
+    /// Bytes of the list of what is in it.
+    fn own(&self) -> usize {
+        match self {
+            Self::Leaf(items) => items.capacity() * size_of::<T>(),
+            Self::Branch(children) => children.capacity() * size_of::<Child<T>>(),
+        }
+    }
+
+    /// Bytes of a node that is a child, without what is below.
+    fn boxed(&self) -> usize {
+        size_of::<Self>() + self.own()
+    }
+
     /// Inserts below this node; a new right sibling if the node had to split.
-    fn insert(&mut self, item: T) -> Option<Child<T>> {
+    fn insert(&mut self, item: T, heap: &mut usize) -> Option<Child<T>> {
+        let before = self.own();
+        let right = self.insert_below(item, heap);
+        *heap = *heap + self.own() - before;
+        *heap += right.as_ref().map_or(0, |right| right.node.boxed());
+        right
+    }
+
+    fn insert_below(&mut self, item: T, heap: &mut usize) -> Option<Child<T>> {
         match self {
             Self::Leaf(items) => {
                 let at = items.partition_point(|present| *present < item);
@@ -200,7 +236,7 @@ impl<T: Ord + Clone> Node<T> {
                     child.first = item.clone();
                 }
                 child.count += 1;
-                if let Some(right) = child.node.insert(item) {
+                if let Some(right) = child.node.insert(item, heap) {
                     child.count -= right.count;
                     children.insert(at + 1, right);
                 }
@@ -217,7 +253,7 @@ impl<T: Ord + Clone> Node<T> {
         }
     }
 
-    fn remove(&mut self, item: &T) -> bool {
+    fn remove(&mut self, item: &T, heap: &mut usize) -> bool {
         match self {
             Self::Leaf(items) => match items.binary_search(item) {
                 Ok(at) => {
@@ -231,14 +267,14 @@ impl<T: Ord + Clone> Node<T> {
                     .partition_point(|child| child.first <= *item)
                     .max(1)
                     - 1;
-                if !children[at].node.remove(item) {
+                if !children[at].node.remove(item, heap) {
                     return false;
                 }
                 children[at].count -= 1;
                 if children[at].count == 0 {
-                    children.remove(at);
+                    *heap -= children.remove(at).node.boxed();
                 } else {
-                    merge_small(children, at);
+                    merge_small(children, at, heap);
                 }
                 true
             }
@@ -263,7 +299,7 @@ impl<T: Ord + Clone> Node<T> {
 }
 
 /// Joins a thin child with a neighbour when both fit in three quarters of a node.
-fn merge_small<T: Ord + Clone>(children: &mut Vec<Child<T>>, at: usize) {
+fn merge_small<T: Ord + Clone>(children: &mut Vec<Child<T>>, at: usize, heap: &mut usize) {
     let max = children[at].node.width_max();
     if children[at].node.width() > max / 4 {
         return;
@@ -279,8 +315,11 @@ fn merge_small<T: Ord + Clone>(children: &mut Vec<Child<T>>, at: usize) {
     let joined = children[left].node.width() + children[left + 1].node.width();
     if joined <= max * 3 / 4 {
         let right = children.remove(left + 1);
+        let before = children[left].node.own();
+        *heap -= right.node.boxed();
         children[left].count += right.count;
         children[left].node.append(*right.node);
+        *heap = *heap + children[left].node.own() - before;
     }
 }
 
@@ -348,7 +387,20 @@ mod tests {
 
     use super::*;
 
+    /// Bytes of a node and what is below it, beside itself.
+    fn heap_of(node: &Node<u32>) -> usize {
+        let below = match node {
+            Node::Leaf(_) => 0,
+            Node::Branch(children) => {
+                let each = |child: &Child<u32>| size_of::<Node<u32>>() + heap_of(&child.node);
+                children.iter().map(each).sum()
+            }
+        };
+        node.own() + below
+    }
+
     fn check(tree: &Tree<u32>, model: &BTreeSet<u32>) {
+        assert_eq!(tree.memory(), heap_of(&tree.root));
         assert_eq!(tree.len(), model.len());
         assert_eq!(tree.root.count(), model.len());
         assert!(tree.range(0..usize::MAX).eq(model.iter()));

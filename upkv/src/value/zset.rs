@@ -7,14 +7,10 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::forms::Small;
 use super::packed::{self, Walk};
 use super::tree::{Iter, Tree};
 use crate::keyspace::table::{Hashers, Keyed, Table};
-
-/// Most members of the small form.
-pub(crate) const SMALL_ITEMS_MAX: usize = 128;
-/// Longest member of the small form, in bytes.
-pub(crate) const SMALL_BYTES_MAX: usize = 64;
 
 const OP_SET: u8 = 1;
 const OP_REMOVE: u8 = 2;
@@ -132,15 +128,14 @@ impl Zset {
 
     /// Bytes this value keeps in memory.
     pub(crate) fn memory(&self) -> usize {
-        // Tree slots are about three quarters used; a member has a 16-byte header and rounding.
-        let per_item = 24 * 4 / 3
-            + 24
-            + if self.members.is_some() {
-                25 * 3 / 2
-            } else {
-                0
-            };
-        size_of::<Self>() + self.data_bytes + self.len() * per_item
+        // Both counters of a shared member.
+        const SHARED_BYTES: usize = 2 * size_of::<usize>();
+        let members = self.members.as_ref().map_or(0, Table::memory);
+        size_of::<Self>()
+            + self.data_bytes
+            + self.len() * SHARED_BYTES
+            + self.tree.memory()
+            + members
     }
 
     pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
@@ -158,6 +153,10 @@ impl Zset {
 
     /// Sets a member's score; what takes it back. The caller made sure the score is not NaN.
     pub(crate) fn set(&mut self, member: &[u8], score: f64) -> Undo {
+        self.set_within(member, score, self.hashers.forms.zset())
+    }
+
+    fn set_within(&mut self, member: &[u8], score: f64, small: Small) -> Undo {
         debug_assert!(!score.is_nan(), "NaN has no place in the order");
         let score = if score == 0.0 { 0.0 } else { score };
         let old = self.item(member).cloned();
@@ -182,7 +181,7 @@ impl Zset {
         self.tree.insert(item.clone());
         if let Some(table) = &mut self.members {
             table.insert(item);
-        } else if self.tree.len() > SMALL_ITEMS_MAX || member.len() > SMALL_BYTES_MAX {
+        } else if self.tree.len() > small.items || member.len() > small.bytes {
             self.index_members();
         }
         undo
@@ -317,7 +316,7 @@ impl Zset {
         }
         for _ in 0..count {
             let score = read_score(&mut walk)?;
-            zset.set(walk.bytes()?, score);
+            zset.set_within(walk.bytes()?, score, Small::CAP);
         }
         let same_form = zset.is_small() != large;
         (walk.is_done() && zset.len() == count && same_form).then_some(zset)

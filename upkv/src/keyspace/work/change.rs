@@ -84,6 +84,16 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Sets what is known of the use of a key that this work has just put.
+    pub(crate) fn set_access(&mut self, key: &[u8], access: Access) -> Result<()> {
+        let now = self.now;
+        let (held, probe) = self.place(key)?;
+        if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
+            entry.slot.access = access;
+        }
+        Ok(())
+    }
+
     /// The collection at `key`, to be changed; created if `create`. Call [`Work::drop_if_empty`] after removals.
     pub(crate) fn edit_of<T: Collection>(
         &mut self,

@@ -3,6 +3,7 @@
 //! What a parameter is and who obeys it is a row of [`table`]. Invariant: a value is checked as a whole before anything
 //! changes, so setting one never fails; and what is told is what holds, also if the host set it by other means.
 
+mod forms;
 mod table;
 pub(crate) mod value;
 
@@ -16,6 +17,7 @@ use crate::glob;
 use crate::keyspace::engine::Engine;
 use crate::storage::Durability;
 use crate::storage::sync::{AtomicBool, AtomicI64, AtomicU8, Mutex, Ordering, RwLock};
+use crate::value::STRING_BYTES_MAX;
 
 /// See the module documentation. Numbers are kept apart from texts, for those who read them often.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Config {
     busy_reply_threshold: AtomicI64,
     acllog_max_len: AtomicI64,
     max_clients: AtomicI64,
+    timeout: AtomicI64,
+    tcp_keepalive: AtomicI64,
     proto_max_bulk_len: AtomicI64,
     client_query_buffer_limit: AtomicI64,
     output_limits: Mutex<[OutputLimit; 3]>,
@@ -41,6 +45,12 @@ const FSYNC: &[&str] = &["everysec", "always", "no"];
 /// No word of [`FSYNC`].
 const FSYNC_UNSET: u8 = u8::MAX;
 
+/// A number of seconds, of which 0 is for ever.
+fn seconds(number: &AtomicI64) -> Option<Duration> {
+    let seconds = u64::try_from(number.load(Ordering::Relaxed)).ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -51,6 +61,8 @@ impl Default for Config {
             busy_reply_threshold: AtomicI64::new(5_000),
             acllog_max_len: AtomicI64::new(128),
             max_clients: AtomicI64::new(10_000),
+            timeout: AtomicI64::new(0),
+            tcp_keepalive: AtomicI64::new(300),
             proto_max_bulk_len: AtomicI64::new(512 << 20),
             client_query_buffer_limit: AtomicI64::new(1 << 30),
             output_limits: Mutex::new(value::OUTPUT_LIMITS),
@@ -96,6 +108,22 @@ impl Config {
     /// Bytes of an argument of a request.
     pub(crate) fn proto_max_bulk_len(&self) -> i64 {
         self.proto_max_bulk_len.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of a string that grows in place.
+    pub(crate) fn string_bytes_max(&self) -> usize {
+        let bytes = usize::try_from(self.proto_max_bulk_len()).unwrap_or(0);
+        bytes.min(STRING_BYTES_MAX)
+    }
+
+    /// How long a client may ask for nothing; `None` for ever.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        seconds(&self.timeout)
+    }
+
+    /// How long a host lets a socket be silent before it asks whether anybody is there; `None` for ever.
+    pub(crate) fn tcp_keepalive(&self) -> Option<Duration> {
+        seconds(&self.tcp_keepalive)
     }
 
     /// Bytes of a request that is not complete.

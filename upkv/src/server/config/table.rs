@@ -4,7 +4,7 @@
 //! set them.
 
 use super::value::{self, Kind, PUBSUB, Setting};
-use super::{Config, FSYNC, FSYNC_UNSET};
+use super::{Config, FSYNC, FSYNC_UNSET, forms};
 use crate::keyspace::engine::Engine;
 use crate::options::Eviction;
 use crate::storage::Durability;
@@ -67,7 +67,11 @@ impl Parameter {
         self
     }
 
-    const fn engine(mut self, get: fn(&Engine) -> String, set: fn(&Engine, &Setting)) -> Self {
+    pub(super) const fn engine(
+        mut self,
+        get: fn(&Engine) -> String,
+        set: fn(&Engine, &Setting),
+    ) -> Self {
         self.live = Live::Engine { get, set };
         self
     }
@@ -292,8 +296,12 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         "no",
     )
     .fixed(),
-    long("hash-max-listpack-entries", 0, "512").alias("hash-max-ziplist-entries"),
-    memory("hash-max-listpack-value", 0, "64").alias("hash-max-ziplist-value"),
+    long("hash-max-listpack-entries", 0, "512")
+        .alias("hash-max-ziplist-entries")
+        .engine(forms::hash_items::get, forms::hash_items::set),
+    memory("hash-max-listpack-value", 0, "64")
+        .alias("hash-max-ziplist-value")
+        .engine(forms::hash_bytes::get, forms::hash_bytes::set),
     memory("hll-sparse-max-bytes", 0, "3000"),
     int("hz", 0, "10"),
     int("io-threads", 1, "1").fixed(),
@@ -311,10 +319,12 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     switch("lazyfree-lazy-server-del", "no"),
     switch("lazyfree-lazy-user-del", "no"),
     switch("lazyfree-lazy-user-flush", "no"),
-    int("lfu-decay-time", 0, "1"),
-    int("lfu-log-factor", 0, "10"),
+    int("lfu-decay-time", 0, "1").decay_time(),
+    int("lfu-log-factor", 0, "10").log_factor(),
     int("list-compress-depth", 0, "0"),
-    int("list-max-listpack-size", i32::MIN as i64, "-2").alias("list-max-ziplist-size"),
+    int("list-max-listpack-size", i32::MIN as i64, "-2")
+        .alias("list-max-ziplist-size")
+        .engine(forms::list_size::get, forms::list_size::set),
     text("logfile", "").fixed(),
     parameter(
         "loglevel",
@@ -380,9 +390,9 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         "no",
     ),
     parameter("save", Kind::Saves, ""),
-    long("set-max-intset-entries", 0, "512"),
-    long("set-max-listpack-entries", 0, "128"),
-    memory("set-max-listpack-value", 0, "64"),
+    long("set-max-intset-entries", 0, "512").engine(forms::set_ints::get, forms::set_ints::set),
+    long("set-max-listpack-entries", 0, "128").engine(forms::set_items::get, forms::set_items::set),
+    memory("set-max-listpack-value", 0, "64").engine(forms::set_bytes::get, forms::set_bytes::set),
     int("shutdown-timeout", 0, "10"),
     long("slowlog-log-slower-than", -1, "10000").number(|config| &config.slowlog_log_slower_than),
     long("slowlog-max-len", 0, "128").number(|config| &config.slowlog_max_len),
@@ -390,10 +400,14 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     memory("stream-node-max-bytes", 0, "4096"),
     long("stream-node-max-entries", 0, "100"),
     int("tcp-backlog", 0, "511").fixed(),
-    int("tcp-keepalive", 0, "300"),
-    int("timeout", 0, "0"),
+    int("tcp-keepalive", 0, "300").number(|config| &config.tcp_keepalive),
+    int("timeout", 0, "0").number(|config| &config.timeout),
     long("tracking-table-max-keys", 0, "1000000").engine(tracked_keys, set_tracked_keys),
     text("unixsocket", "").fixed(),
-    long("zset-max-listpack-entries", 0, "128").alias("zset-max-ziplist-entries"),
-    memory("zset-max-listpack-value", 0, "64").alias("zset-max-ziplist-value"),
+    long("zset-max-listpack-entries", 0, "128")
+        .alias("zset-max-ziplist-entries")
+        .engine(forms::zset_items::get, forms::zset_items::set),
+    memory("zset-max-listpack-value", 0, "64")
+        .alias("zset-max-ziplist-value")
+        .engine(forms::zset_bytes::get, forms::zset_bytes::set),
 ];

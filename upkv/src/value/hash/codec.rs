@@ -22,6 +22,7 @@ use std::sync::Arc;
 use super::{Form, Hash};
 use crate::keyspace::table::Hashers;
 use crate::value::PartDeadlines;
+use crate::value::forms::Small;
 use crate::value::packed::{self, Walk};
 
 const LARGE: u8 = 1;
@@ -62,7 +63,7 @@ impl Hash {
         }
         for _ in 0..count {
             let field = walk.bytes()?;
-            hash.set(field, walk.bytes()?);
+            hash.set_within(field, walk.bytes()?, Small::CAP);
             if timed {
                 hash.set_deadline(field, walk.u64()?);
             }

@@ -1,7 +1,7 @@
 //! The hash type: fields to values, packed while small, a [`Table`] afterwards.
 //!
-//! Small form: field and value strings laid end to end in insertion order, searched linearly; at most
-//! [`PACKED_ITEMS_MAX`] fields of at most [`PACKED_BYTES_MAX`] bytes. A hash that outgrew it never
+//! Small form: field and value strings laid end to end in insertion order, searched linearly; as far as
+//! [`crate::value::forms`] has it. A hash that outgrew it never
 //! goes back, as in Redis. Fields may have deadlines: [`live`] is what readers see, and what is overdue
 //! stays in here until somebody removes it.
 
@@ -14,13 +14,9 @@ use std::sync::Arc;
 use self::deadlines::Deadlines;
 pub(crate) use self::live::Live;
 use super::PartDeadlines;
+use super::forms::Small;
 use super::packed::{self, Walk};
 use crate::keyspace::table::{Hashers, Keyed, Table};
-
-/// Most fields a packed hash holds.
-pub(crate) const PACKED_ITEMS_MAX: usize = 512;
-/// Longest field or value a packed hash holds, in bytes.
-pub(crate) const PACKED_BYTES_MAX: usize = 64;
 
 /// Fields and values of one key.
 #[derive(Debug)]
@@ -111,8 +107,7 @@ impl Hash {
         size_of::<Self>()
             + match &self.form {
                 Form::Packed { bytes, .. } => bytes.capacity(),
-                // A slot is about two thirds used; allocations round up to 16 bytes.
-                Form::Table(table) => self.data_bytes + table.len() * (24 * 3 / 2 + 16),
+                Form::Table(table) => self.data_bytes + table.memory(),
             }
             + self.deadlines.as_ref().map_or(0, |all| all.memory())
     }
@@ -137,7 +132,11 @@ impl Hash {
 
     /// As [`Hash::set`]; the field's deadline stays.
     pub(crate) fn set_kept(&mut self, field: &[u8], value: &[u8]) -> Undo {
-        if field.len() > PACKED_BYTES_MAX || value.len() > PACKED_BYTES_MAX {
+        self.set_within(field, value, self.hashers.forms.hash())
+    }
+
+    fn set_within(&mut self, field: &[u8], value: &[u8], small: Small) -> Undo {
+        if field.len() > small.bytes || value.len() > small.bytes {
             self.unpack();
         }
         let old: Option<Box<[u8]>> = match &mut self.form {
@@ -165,7 +164,7 @@ impl Hash {
             Some(previous) => self.data_bytes = self.data_bytes + value.len() - previous.len(),
             None => self.data_bytes += field.len() + value.len(),
         }
-        if self.len() > PACKED_ITEMS_MAX {
+        if self.len() > small.items {
             self.unpack();
         }
         Undo {

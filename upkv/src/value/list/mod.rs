@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 pub(crate) use self::node::Entry;
 use self::node::Node;
+use super::forms::Small;
 use crate::keyspace::table::Hashers;
 
 /// Bytes of the elements in one node, unless it is one larger element.
@@ -59,10 +60,13 @@ impl List {
         self.len
     }
 
-    /// Whether everything is in one node.
-    pub(crate) fn is_packed(&self) -> bool {
-        let one = |node: &Node| node.size() <= NODE_BYTES_MAX;
-        self.nodes.len() <= 1 && self.nodes.iter().all(one)
+    /// Whether everything fits into one listpack of such a size. A list that needed more becomes one again when it has
+    /// shrunk to half of it.
+    pub(crate) fn is_packed(&self, most: Small) -> bool {
+        let bytes: usize = self.nodes.iter().map(Node::size).sum();
+        let grown = self.nodes.len() > 1 && most.bytes <= NODE_BYTES_MAX;
+        let bytes_max = if grown { most.bytes / 2 } else { most.bytes };
+        bytes <= bytes_max && self.len <= most.items
     }
 
     /// Bytes this value keeps in memory.

@@ -2,6 +2,11 @@
 
 use super::*;
 
+const NODE: Small = Small {
+    items: usize::MAX,
+    bytes: NODE_BYTES_MAX,
+};
+
 fn elements(list: &List) -> Vec<Vec<u8>> {
     list.iter(0..usize::MAX).map(Cow::into_owned).collect()
 }
@@ -141,7 +146,7 @@ fn ranges_and_positions() {
     for index in 0..5_000 {
         list.push(false, (index % 7).to_string().as_bytes());
     }
-    assert!(!list.is_packed());
+    assert!(!list.is_packed(NODE));
     let part: Vec<_> = list.iter(3_498..3_503).map(Cow::into_owned).collect();
     assert_eq!(part.concat(), b"56012");
     assert_eq!(list.iter(5_000..9_000).count(), 0);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::{Form, Ints, Set};
 use crate::keyspace::table::Hashers;
+use crate::value::forms::Small;
 use crate::value::packed::{self, Walk};
 
 const FORM_INTS: u8 = 0;
@@ -60,19 +61,19 @@ impl Set {
             for _ in 0..count {
                 let before = ints.len().checked_sub(1).map(|last| ints.at(last));
                 let value = walk.u64()?.cast_signed();
-                if before.is_some_and(|before| before >= value) || ints.len() == super::INTS_MAX {
+                if before.is_some_and(|before| before >= value) || ints.len() == Small::CAP.items {
                     return None;
                 }
                 ints.insert(value);
             }
             set.form = Form::Ints(ints);
         } else {
-            set.pack();
+            set.pack(Small::CAP.items);
             if form == FORM_TABLE {
                 set.unpack();
             }
             for _ in 0..count {
-                set.add(walk.bytes()?)?;
+                set.add_within(walk.bytes()?, Small::CAP, 0)?;
             }
         }
         (walk.is_done() && set.len() == count && set.form_number() == form).then_some(set)

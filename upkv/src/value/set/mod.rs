@@ -2,8 +2,8 @@
 //!
 //! | form | used for | taken up to |
 //! |---|---|---|
-//! | integers | members that are all texts of 64-bit integers | [`INTS_MAX`] members |
-//! | packed | short members, in order of insertion | [`PACKED_ITEMS_MAX`] of at most [`PACKED_BYTES_MAX`] bytes |
+//! | integers | members that are all texts of 64-bit integers | `set-max-intset-entries` members |
+//! | packed | short members, in order of insertion | `set-max-listpack-entries` of at most `set-max-listpack-value` bytes |
 //! | table | everything else | |
 //!
 //! A set only ever moves down this list, as in Redis.
@@ -17,16 +17,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use self::ints::Ints;
+use super::forms::Small;
 use super::packed::{self, Walk};
 use crate::keyspace::table::{Hashers, Keyed, Table};
 use crate::number;
-
-/// Most members of the integer form.
-pub(crate) const INTS_MAX: usize = 512;
-/// Most members of the packed form.
-pub(crate) const PACKED_ITEMS_MAX: usize = 128;
-/// Longest member of the packed form, in bytes.
-pub(crate) const PACKED_BYTES_MAX: usize = 64;
 
 /// The members of one key.
 #[derive(Debug)]
@@ -92,8 +86,7 @@ impl Set {
             + match &self.form {
                 Form::Ints(ints) => ints.memory(),
                 Form::Packed { bytes, .. } => bytes.capacity(),
-                // A slot is about two thirds used; allocations round up to 16 bytes.
-                Form::Table(table) => self.data_bytes + table.len() * (16 * 3 / 2 + 8),
+                Form::Table(table) => self.data_bytes + table.memory(),
             }
     }
 
@@ -107,23 +100,28 @@ impl Set {
 
     /// Adds a member; what takes it back, if it is new.
     pub(crate) fn add(&mut self, member: &[u8]) -> Option<Undo> {
+        let forms = &self.hashers.forms;
+        self.add_within(member, forms.set(), forms.ints())
+    }
+
+    fn add_within(&mut self, member: &[u8], small: Small, ints_max: usize) -> Option<Undo> {
         if let Form::Ints(ints) = &mut self.form {
             if let Some(value) = number::parse_i64(member) {
                 if !ints.insert(value) {
                     return None;
                 }
-                if ints.len() > INTS_MAX {
+                if ints.len() > ints_max {
                     self.unpack();
                 }
                 return Some(Undo::Added(member.into()));
             }
-            self.pack();
+            self.pack(small.items);
         }
         if let Form::Packed { bytes, count } = &mut self.form {
             if find_packed(bytes, member).is_some() {
                 return None;
             }
-            if *count < PACKED_ITEMS_MAX && member.len() <= PACKED_BYTES_MAX {
+            if *count < small.items && member.len() <= small.bytes {
                 packed::put(bytes, member);
                 *count += 1;
                 return Some(Undo::Added(member.into()));
@@ -205,9 +203,9 @@ impl Set {
     }
 
     /// From integers to packed ones, or to a table where they are too many.
-    fn pack(&mut self) {
+    fn pack(&mut self, items_max: usize) {
         if let Form::Ints(ints) = &self.form {
-            if ints.len() > PACKED_ITEMS_MAX {
+            if ints.len() > items_max {
                 return self.unpack();
             }
             let mut bytes = Vec::new();

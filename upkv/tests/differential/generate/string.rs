@@ -1,6 +1,7 @@
 //! Strings.
 
 use super::{Chapter, rule};
+use crate::compare::Compare;
 
 pub(super) const CHAPTER: Chapter = Chapter {
     name: "string",
@@ -40,6 +41,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("INCR|DECR key").often(2),
         rule("INCRBY|DECRBY key int").often(2),
         rule("INCRBYFLOAT key float"),
+        rule("INCREX key [BYINT int] [LBOUND int] [UBOUND int] [SATURATE] [EX span|PX millis|EXAT secondat|PXAT milliat|PERSIST|EX badspan] [ENX]").since(8, 8).often(2),
+        rule("INCREX key BYFLOAT 0.5|-2|3e2|-0|x|inf|nan [LBOUND int] [UBOUND int] [SATURATE] [EX span|PERSIST] [ENX]").compare(Compare::Numbers(1e-9)).since(8, 8),
         rule("SET key common").since(8, 4).often(2),
         rule("SET key common [IFDEQ digest|IFDNE digest] [KEEPTTL|EX span|PXAT milliat|EX badspan]").since(8, 4).often(2),
         // With a bad digest servers would answer twice.

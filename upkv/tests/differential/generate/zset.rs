@@ -38,6 +38,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("ZRANGESTORE key key bound bound BYSCORE [REV] [LIMIT limit limit]"),
         rule("ZRANGESTORE key key index index [REV] [LIMIT limit limit]"),
         rule("ZUNION|ZINTER numkeys key key [WEIGHTS weight weight] [AGGREGATE SUM|MIN|MAX|X] [WITHSCORES]").compare(SCORES).often(2),
+        rule("ZUNION|ZINTER numkeys key key [WEIGHTS weight weight] AGGREGATE COUNT [WITHSCORES]").compare(SCORES).since(8, 8),
         rule("ZDIFF numkeys key key [WITHSCORES]").compare(SCORES),
         rule("ZUNIONSTORE|ZINTERSTORE key numkeys key key [WEIGHTS weight weight] [AGGREGATE SUM|MIN|MAX]").often(2),
         rule("ZDIFFSTORE key numkeys key key"),
