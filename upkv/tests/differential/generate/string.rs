@@ -46,7 +46,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("SET key common").since(8, 4).often(2),
         rule("SET key common [IFDEQ digest|IFDNE digest] [KEEPTTL|EX span|PXAT milliat|EX badspan]").since(8, 4).often(2),
         // With a bad digest servers would answer twice.
-        rule("SET key common [IFEQ common|IFNE common|IFDEQ 78af5f94892f3950|IFDNE 65cd25028f98f158] [GET] [KEEPTTL|EX span|PXAT milliat|EX badspan]")
+        rule("SET key common [IFEQ common|IFNE common|IFDEQ 78af5f94892f3950|IFDNE 65cd25028f98f158] [GET] \
+             [KEEPTTL|EX span|PXAT milliat|EX badspan]")
             .since(8, 4)
             .often(3),
         rule("SET key value [IFEQ common] [IFDNE 0] [NX|XX]").since(8, 4).rarely(),
@@ -56,7 +57,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
             .since(8, 4)
             .often(2),
         rule("SET key int").since(8, 8),
-        rule("INCREX key [BYINT int] [LBOUND small] [UBOUND large] [SATURATE] [EX span|PX millis|EXAT secondat|PXAT milliat|EX badspan|PERSIST] [ENX]")
+        rule("INCREX key [BYINT int] [LBOUND small] [UBOUND large] [SATURATE] \
+             [EX span|PX millis|EXAT secondat|PXAT milliat|EX badspan|PERSIST] [ENX]")
             .since(8, 8)
             .often(3),
         rule("INCREX key BYFLOAT float [LBOUND float] [UBOUND float] [SATURATE] [EX span|PERSIST] [ENX]").since(8, 8),
