@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Command] = rows! { "server";
         "Tells about the allocator";
     "memory|purge" 2 LOADING, NO_KEYS, data(purge), "4.0.0", "O(1)",
         "Asks the allocator to give memory back, which it does by itself";
-    "memory|stats" 2 EVERY, NO_KEYS, data(stats), "4.0.0", "O(shards)",
+    "memory|stats" 2 EVERY, NO_KEYS, data(memory_stats), "4.0.0", "O(shards)",
         "Tells figures about memory";
 };
 
@@ -134,157 +134,199 @@ fn info(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     Ok(Reply::Verbatim(text))
 }
 
-type Lines = Vec<(String, String)>;
+/// What a section says, line by line.
+#[derive(Default)]
+struct Page(Vec<(String, String)>);
+
+impl Page {
+    fn put(&mut self, key: &str, value: &dyn std::fmt::Display) {
+        self.0.push((key.to_owned(), value.to_string()));
+    }
+}
 
 /// The lines of one section.
-fn section(work: &Work<'_>, sums: &Sums, name: &str) -> Lines {
-    let (engine, server) = (work.engine, &work.engine.server);
-    let mut lines = Lines::new();
-    let mut put =
-        |key: &str, value: &dyn std::fmt::Display| lines.push((key.to_owned(), value.to_string()));
-    let counted = &sums.counted;
+fn section(work: &Work<'_>, sums: &Sums, name: &str) -> Vec<(String, String)> {
+    let mut page = Page::default();
     match name {
-        "server" => {
-            let now = work.now;
-            let uptime = engine
-                .mount
-                .clock()
-                .monotonic()
-                .saturating_sub(server.started())
-                .as_secs();
-            put("redis_version", &VERSION);
-            put("redis_mode", &"standalone");
-            put("os", &std::env::consts::OS);
-            put("arch_bits", &usize::BITS);
-            put("process_id", &std::process::id());
-            put("run_id", &server.run_id(|| engine.mount.random()));
-            put("tcp_port", &0);
-            put("server_time_usec", &now.saturating_mul(1_000));
-            put("uptime_in_seconds", &uptime);
-            put("uptime_in_days", &(uptime / 86_400));
-            put("executable", &"");
-            put("config_file", &"");
-        }
-        "clients" => {
-            put("connected_clients", &server.clients.len());
-            put("cluster_connections", &0);
-            put("blocked_clients", &server.blocked.count());
-            put("tracking_clients", &server.tracking.clients());
-        }
-        "memory" => {
-            let peak = server.stats.note_memory(sums.used);
-            let max = u64::try_from(engine.evictor.max().unwrap_or(0)).unwrap_or(0);
-            let rss = resident_bytes();
-            for (key, bytes) in [
-                ("used_memory", Some(sums.used)),
-                ("used_memory_rss", rss),
-                ("used_memory_peak", Some(peak)),
-                ("maxmemory", Some(max)),
-            ] {
-                if let Some(bytes) = bytes {
-                    put(key, &bytes);
-                    put(&format!("{key}_human"), &human(bytes));
-                }
-            }
-            put("used_memory_overhead", &sums.overhead);
-            put(
-                "used_memory_dataset",
-                &sums.used.saturating_sub(sums.overhead),
-            );
-            put("maxmemory_policy", &engine.evictor.policy().name());
-            put("mem_allocator", &"system");
-        }
-        "persistence" => {
-            let saved = engine.mount.durable_seq() >= engine.mount.last_seq();
-            put("loading", &0);
-            put("async_loading", &0);
-            put(
-                "rdb_changes_since_last_save",
-                &u8::from(!saved && !engine.mount.is_memory()),
-            );
-            put("rdb_bgsave_in_progress", &0);
-            put("rdb_last_save_time", &server.last_save());
-            put("rdb_last_bgsave_status", &"ok");
-            put("aof_enabled", &u8::from(!engine.mount.is_memory()));
-            put("aof_rewrite_in_progress", &0);
-            put("aof_last_bgrewrite_status", &"ok");
-            put("aof_last_write_status", &"ok");
-        }
-        "stats" => {
-            put("total_connections_received", &server.clients.accepted());
-            put("total_commands_processed", &server.stats.total());
-            put("expired_keys", &counted.expired);
-            put("expired_subkeys", &counted.expired_fields);
-            put("evicted_keys", &counted.evicted);
-            put("keyspace_hits", &counted.hits);
-            put("keyspace_misses", &counted.misses);
-            put("pubsub_patterns", &server.channels.patterns());
-            put("tracking_total_keys", &server.tracking.keys());
-            put("total_error_replies", &server.stats.error_replies());
-        }
-        "replication" => {
-            put("role", &"master");
-            put("connected_slaves", &0);
-            put("master_failover_state", &"no-failover");
-            put("master_replid", &server.run_id(|| engine.mount.random()));
-            put("master_repl_offset", &0);
-        }
-        "errorstats" => {
-            for (code, count) in server.stats.errors() {
-                put(&format!("errorstat_{code}"), &format!("count={count}"));
-            }
-        }
-        "commandstats" => {
-            for (name, counted) in server.stats.commands() {
-                let mut text = format!("calls={},usec={}", counted.calls, counted.micros);
-                let mean = counted.micros.saturating_mul(100) / counted.calls.max(1);
-                let written = write!(
-                    text,
-                    ",usec_per_call={}.{:02},rejected_calls={},failed_calls={}",
-                    mean / 100,
-                    mean % 100,
-                    counted.rejected,
-                    counted.failed
-                );
-                debug_assert!(written.is_ok(), "a string takes all");
-                put(&format!("cmdstat_{name}"), &text);
-            }
-        }
-        "latencystats" => {
-            for row in super::sorted_rows() {
-                if let Some(buckets) = server.stats.histogram(row) {
-                    let shown: Vec<String> = [50.0, 99.0, 99.9]
-                        .iter()
-                        .map(|part| format!("p{part}={}.000", percentile(&buckets, *part)))
-                        .collect();
-                    put(
-                        &format!("latency_percentiles_usec_{}", row.name),
-                        &shown.join(","),
-                    );
-                }
-            }
-        }
-        "cluster" => put("cluster_enabled", &0),
-        "keyspace" => {
-            for (db, keys, expires) in &sums.databases {
-                put(
-                    &format!("db{db}"),
-                    &format!("keys={keys},expires={expires},avg_ttl=0"),
-                );
-            }
-        }
-        "store" => {
-            put("live_log_bytes", &engine.mount.live_bytes());
-            put("demoted_values", &counted.demoted);
-            put("promoted_values", &counted.promoted);
-            put(
-                "cold_reads",
-                &engine.cold_reads.load(std::sync::atomic::Ordering::Relaxed),
-            );
-        }
+        "server" => server(&mut page, work),
+        "clients" => clients(&mut page, work),
+        "memory" => memory(&mut page, work, sums),
+        "persistence" => persistence(&mut page, work),
+        "stats" => stats(&mut page, work, sums),
+        "replication" => replication(&mut page, work),
+        "errorstats" => errorstats(&mut page, work),
+        "commandstats" => commandstats(&mut page, work),
+        "latencystats" => latencystats(&mut page, work),
+        "cluster" => cluster(&mut page),
+        "keyspace" => keyspace(&mut page, sums),
+        "store" => store(&mut page, work, sums),
         _ => {}
     }
-    lines
+    page.0
+}
+
+fn server(page: &mut Page, work: &Work<'_>) {
+    let (engine, server) = (work.engine, &work.engine.server);
+    let now = work.now;
+    let uptime = engine
+        .mount
+        .clock()
+        .monotonic()
+        .saturating_sub(server.started())
+        .as_secs();
+    page.put("redis_version", &VERSION);
+    page.put("redis_mode", &"standalone");
+    page.put("os", &std::env::consts::OS);
+    page.put("arch_bits", &usize::BITS);
+    page.put("process_id", &std::process::id());
+    page.put("run_id", &server.run_id(|| engine.mount.random()));
+    page.put("tcp_port", &0);
+    page.put("server_time_usec", &now.saturating_mul(1_000));
+    page.put("uptime_in_seconds", &uptime);
+    page.put("uptime_in_days", &(uptime / 86_400));
+    page.put("executable", &"");
+    page.put("config_file", &"");
+}
+
+fn clients(page: &mut Page, work: &Work<'_>) {
+    let server = &work.engine.server;
+    page.put("connected_clients", &server.clients.len());
+    page.put("cluster_connections", &0);
+    page.put("blocked_clients", &server.blocked.count());
+    page.put("tracking_clients", &server.tracking.clients());
+}
+
+fn memory(page: &mut Page, work: &Work<'_>, sums: &Sums) {
+    let (engine, server) = (work.engine, &work.engine.server);
+    let peak = server.stats.note_memory(sums.used);
+    let max = u64::try_from(engine.evictor.max().unwrap_or(0)).unwrap_or(0);
+    let rss = resident_bytes();
+    for (key, bytes) in [
+        ("used_memory", Some(sums.used)),
+        ("used_memory_rss", rss),
+        ("used_memory_peak", Some(peak)),
+        ("maxmemory", Some(max)),
+    ] {
+        if let Some(bytes) = bytes {
+            page.put(key, &bytes);
+            page.put(&format!("{key}_human"), &human(bytes));
+        }
+    }
+    page.put("used_memory_overhead", &sums.overhead);
+    page.put(
+        "used_memory_dataset",
+        &sums.used.saturating_sub(sums.overhead),
+    );
+    page.put("maxmemory_policy", &engine.evictor.policy().name());
+    page.put("mem_allocator", &"system");
+}
+
+fn persistence(page: &mut Page, work: &Work<'_>) {
+    let (engine, server) = (work.engine, &work.engine.server);
+    let saved = engine.mount.durable_seq() >= engine.mount.last_seq();
+    page.put("loading", &0);
+    page.put("async_loading", &0);
+    page.put(
+        "rdb_changes_since_last_save",
+        &u8::from(!saved && !engine.mount.is_memory()),
+    );
+    page.put("rdb_bgsave_in_progress", &0);
+    page.put("rdb_last_save_time", &server.last_save());
+    page.put("rdb_last_bgsave_status", &"ok");
+    page.put("aof_enabled", &u8::from(!engine.mount.is_memory()));
+    page.put("aof_rewrite_in_progress", &0);
+    page.put("aof_last_bgrewrite_status", &"ok");
+    page.put("aof_last_write_status", &"ok");
+}
+
+fn stats(page: &mut Page, work: &Work<'_>, sums: &Sums) {
+    let server = &work.engine.server;
+    let counted = &sums.counted;
+    page.put("total_connections_received", &server.clients.accepted());
+    page.put("total_commands_processed", &server.stats.total());
+    page.put("expired_keys", &counted.expired);
+    page.put("expired_subkeys", &counted.expired_fields);
+    page.put("evicted_keys", &counted.evicted);
+    page.put("keyspace_hits", &counted.hits);
+    page.put("keyspace_misses", &counted.misses);
+    page.put("pubsub_patterns", &server.channels.patterns());
+    page.put("tracking_total_keys", &server.tracking.keys());
+    page.put("total_error_replies", &server.stats.error_replies());
+}
+
+fn replication(page: &mut Page, work: &Work<'_>) {
+    let (engine, server) = (work.engine, &work.engine.server);
+    page.put("role", &"master");
+    page.put("connected_slaves", &0);
+    page.put("master_failover_state", &"no-failover");
+    page.put("master_replid", &server.run_id(|| engine.mount.random()));
+    page.put("master_repl_offset", &0);
+}
+
+fn errorstats(page: &mut Page, work: &Work<'_>) {
+    let server = &work.engine.server;
+    for (code, count) in server.stats.errors() {
+        page.put(&format!("errorstat_{code}"), &format!("count={count}"));
+    }
+}
+
+fn commandstats(page: &mut Page, work: &Work<'_>) {
+    let server = &work.engine.server;
+    for (name, counted) in server.stats.commands() {
+        let mut text = format!("calls={},usec={}", counted.calls, counted.micros);
+        let mean = counted.micros.saturating_mul(100) / counted.calls.max(1);
+        let written = write!(
+            text,
+            ",usec_per_call={}.{:02},rejected_calls={},failed_calls={}",
+            mean / 100,
+            mean % 100,
+            counted.rejected,
+            counted.failed
+        );
+        debug_assert!(written.is_ok(), "a string takes all");
+        page.put(&format!("cmdstat_{name}"), &text);
+    }
+}
+
+fn latencystats(page: &mut Page, work: &Work<'_>) {
+    let server = &work.engine.server;
+    for row in super::sorted_rows() {
+        if let Some(buckets) = server.stats.histogram(row) {
+            let shown: Vec<String> = [50.0, 99.0, 99.9]
+                .iter()
+                .map(|part| format!("p{part}={}.000", percentile(&buckets, *part)))
+                .collect();
+            page.put(
+                &format!("latency_percentiles_usec_{}", row.name),
+                &shown.join(","),
+            );
+        }
+    }
+}
+
+fn cluster(page: &mut Page) {
+    page.put("cluster_enabled", &0);
+}
+
+fn keyspace(page: &mut Page, sums: &Sums) {
+    for (db, keys, expires) in &sums.databases {
+        page.put(
+            &format!("db{db}"),
+            &format!("keys={keys},expires={expires},avg_ttl=0"),
+        );
+    }
+}
+
+fn store(page: &mut Page, work: &Work<'_>, sums: &Sums) {
+    let engine = work.engine;
+    let counted = &sums.counted;
+    page.put("live_log_bytes", &engine.mount.live_bytes());
+    page.put("demoted_values", &counted.demoted);
+    page.put("promoted_values", &counted.promoted);
+    page.put(
+        "cold_reads",
+        &engine.cold_reads.load(std::sync::atomic::Ordering::Relaxed),
+    );
 }
 
 /// Microseconds within which a part of the calls ended, in percent.
@@ -302,7 +344,7 @@ fn percentile(buckets: &[u64], part: f64) -> u64 {
     1 << buckets.iter().position(reaches).unwrap_or(0)
 }
 
-fn stats(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
+fn memory_stats(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     let sums = sums(work)?;
     let int = |value: u64| Reply::Int(i64::try_from(value).unwrap_or(i64::MAX));
     let data = sums.used.saturating_sub(sums.overhead);

@@ -191,10 +191,11 @@ fn doctor(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     for (name, event) in events {
         let count = event.samples.len().max(1) as u64;
         let mean = event.samples.iter().map(|(_, millis)| millis).sum::<u64>() / count;
-        text.push_str(&format!(
+        let line = format!(
             "{name}: {count} samples, {mean} ms on average, {} ms at most\n",
             event.max
-        ));
+        );
+        text.push_str(&line);
     }
     Ok(Reply::Verbatim(text))
 }

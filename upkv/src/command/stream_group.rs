@@ -248,7 +248,7 @@ fn idle_reply(old: Vec<stream_group::Idle>, new: Vec<StreamEntry>) -> Reply {
     let new = new.into_iter().map(|entry| (entry, 0, 0));
     let old = old
         .into_iter()
-        .map(|idle| (idle.entry, idle.idle, idle.count));
+        .map(|idle| (idle.entry, idle.waited, idle.count));
     let row = |(entry, idle, count)| {
         let Reply::Array(mut items) = entry_reply(entry) else {
             unreachable!("an entry is a list of its id and its fields");

@@ -277,7 +277,7 @@ pub(crate) fn read_new(
 pub(crate) struct Idle {
     pub(crate) entry: StreamEntry,
     /// How long ago it was delivered, in ms.
-    pub(crate) idle: u64,
+    pub(crate) waited: u64,
     pub(crate) count: u64,
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn claim_idle(
     let claimed = due.into_iter().filter_map(|(delivered, id)| {
         Some(Idle {
             entry: StreamEntry::copy(stream.entries().get(id)?),
-            idle: now.saturating_sub(delivered),
+            waited: now.saturating_sub(delivered),
             count: found.pending.get(&id)?.count,
         })
     });

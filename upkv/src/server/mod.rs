@@ -130,7 +130,7 @@ impl Server {
     /// 40 digits that tell this opening of the database from others.
     pub(crate) fn run_id(&self, mut random: impl FnMut() -> u64) -> &str {
         self.run_id.get_or_init(|| {
-            let mut text: String = (0..3).map(|_| format!("{:016x}", random())).collect();
+            let mut text = format!("{:016x}{:016x}{:016x}", random(), random(), random());
             text.truncate(40);
             text
         })

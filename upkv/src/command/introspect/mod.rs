@@ -89,8 +89,9 @@ fn tips(command: &str) -> &'static [&'static str] {
         "dbsize" | "unlink" | "del" | "exists" | "touch" => {
             &["request_policy:multi_shard", "response_policy:agg_sum"]
         }
-        "flushall" | "flushdb" => &["request_policy:all_shards", "response_policy:all_succeeded"],
-        "ping" => &["request_policy:all_shards", "response_policy:all_succeeded"],
+        "flushall" | "flushdb" | "ping" => {
+            &["request_policy:all_shards", "response_policy:all_succeeded"]
+        }
         "keys" => &["request_policy:all_shards", "nondeterministic_output_order"],
         "mget" => &["request_policy:multi_shard"],
         "mset" => &[
@@ -123,9 +124,8 @@ fn tips(command: &str) -> &'static [&'static str] {
         "hrandfield" | "srandmember" | "spop" | "zrandmember" | "ttl" | "pttl" | "time"
         | "lastsave" | "client|list" | "object|idletime" | "object|freq" | "object|refcount"
         | "object|encoding" | "dump" => &["nondeterministic_output"],
-        "hgetall" | "hkeys" | "hvals" | "smembers" | "sdiff" | "sinter" | "sunion"
+        "hgetall" | "hkeys" | "hvals" | "smembers" | "sdiff" | "sinter" | "sunion" | "command"
         | "command|list" => &["nondeterministic_output_order"],
-        "command" => &["nondeterministic_output_order"],
         _ => &[],
     }
 }
