@@ -173,6 +173,11 @@ fn number_of_db(text: &[u8], count: u8) -> Result<u8> {
     let index = crate::number::parse_i64(text);
     let index =
         index.ok_or_else(|| Error::refused("ERR value is not an integer or out of range"))?;
+    if i32::try_from(index).is_err() {
+        return Err(Error::refused(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
     let index = u8::try_from(index).ok().filter(|db| *db < count);
     index.ok_or_else(|| Error::refused("ERR DB index is out of range"))
 }
