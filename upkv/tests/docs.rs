@@ -34,8 +34,8 @@ fn the_reference_lists_the_command_table() {
     let text = std::fs::read_to_string(path).expect("the reference exists");
     let start = text.find(START).expect("a start marker") + START.len();
     let end = text.find(END).expect("an end marker");
-    if std::env::var_os("UP_BLESS").is_some() {
-        assert!(cfg!(feature = "lua"), "the reference has all commands");
+    // The reference has all commands, so only a build with all can write it.
+    if cfg!(feature = "lua") && std::env::var_os("UP_BLESS").is_some() {
         let new = format!("{}{}\n{}", &text[..start], table(), &text[end..]);
         std::fs::write(path, new).expect("the reference is writable");
         return;
@@ -44,11 +44,12 @@ fn the_reference_lists_the_command_table() {
     if !cfg!(feature = "lua") {
         let scripts = written.find("## Scripting").expect("a chapter");
         let next = written[scripts + 2..].find("\n## ").expect("another one");
-        written.replace_range(scripts..scripts + 2 + next + 1, "");
+        let end = scripts + 2 + next;
+        written.replace_range(scripts..=end, "");
     }
     assert_eq!(
         written.trim(),
         table().trim(),
-        "run the test with UP_BLESS=1 to bring the reference up to date"
+        "run the test with UP_BLESS=1 and the feature `lua` to bring the reference up to date"
     );
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Redis, Resp};
+use common::{Redis, Resp, sealed};
 use upkv::{Db, Store, transcode};
 
 fn mounted() -> Db {
@@ -76,6 +76,18 @@ fn append_entries(redis: &mut Redis, key: &str, texts: &[Vec<u8>]) {
     }
 }
 
+/// The server of this machine, and a newer one if there is one.
+fn servers(name: &str) -> impl Iterator<Item = Redis> {
+    let newer = Redis::start_newer(&format!("{name}-newer"));
+    Redis::start(name).into_iter().chain(newer)
+}
+
+/// Whether hashes may have deadlines of fields.
+fn has_field_deadlines(redis: &mut Redis) -> bool {
+    let reply = redis.command(&["COMMAND", "INFO", "HPEXPIREAT"]);
+    !matches!(reply, Resp::Array(Some(items)) if items == [Resp::Array(None)])
+}
+
 /// Fills a server with every type and encoding it has.
 fn fill(redis: &mut Redis) {
     let strings: [(&str, Vec<u8>); 9] = [
@@ -140,6 +152,29 @@ fn fill(redis: &mut Redis) {
     ] {
         ask(redis, line);
     }
+    if has_field_deadlines(redis) {
+        limit_fields(redis);
+    }
+}
+
+/// Gives fields of small and large hashes a deadline.
+fn limit_fields(redis: &mut Redis) {
+    for count in [1, 30, 700] {
+        let key = format!("h:{count}");
+        let fields = elements(count).into_iter().step_by(3);
+        for (at, field) in fields.enumerate() {
+            let deadline = (4_000_000_000_000 + at * 977).to_string();
+            let line = [
+                b"HPEXPIREAT",
+                key.as_bytes(),
+                deadline.as_bytes(),
+                b"FIELDS",
+                b"1",
+                &field,
+            ];
+            redis.command(&line);
+        }
+    }
 }
 
 /// Everything a client can see of a key.
@@ -153,20 +188,29 @@ fn content(redis: &mut Redis, key: &str) -> String {
         "list" => ask(redis, &format!("LRANGE {key} 0 -1")).show(),
         "set" => ask(redis, &format!("SMEMBERS {key}")).sorted().show(),
         "zset" => ask(redis, &format!("ZRANGE {key} 0 -1 WITHSCORES")).show(),
-        "hash" => {
-            let Resp::Array(Some(flat)) = ask(redis, &format!("HGETALL {key}")) else {
-                panic!("HGETALL answers a list");
-            };
-            let mut pairs: Vec<String> = flat
-                .chunks(2)
-                .map(|pair| format!("{} {}", pair[0].show(), pair[1].show()))
-                .collect();
-            pairs.sort();
-            pairs.join(",")
-        }
+        "hash" => hash_content(key, |line| redis.command(line)),
         "stream" => without_shape(&ask(redis, &format!("XINFO STREAM {key} FULL COUNT 0"))),
         other => panic!("{key} is a {other}"),
     }
+}
+
+/// Fields with their values and deadlines, in order of names. A server without deadlines of fields has none.
+fn hash_content(key: &str, mut ask: impl FnMut(&[&[u8]]) -> Resp) -> String {
+    let Resp::Array(Some(flat)) = ask(&[b"HGETALL", key.as_bytes()]) else {
+        panic!("HGETALL answers a list");
+    };
+    let mut fields = Vec::new();
+    for pair in flat.chunks(2) {
+        let name = bulk(pair[0].clone());
+        let line = [b"HPEXPIRETIME", key.as_bytes(), b"FIELDS", b"1", &name];
+        let deadline = match ask(&line) {
+            Resp::Array(Some(deadlines)) => deadlines[0].show(),
+            _ => "(int) -1".to_owned(),
+        };
+        fields.push(format!("{} {} {deadline}", pair[0].show(), pair[1].show()));
+    }
+    fields.sort();
+    fields.join(",")
 }
 
 /// What `XINFO STREAM FULL` tells, without how the entries lie in memory and how long consumers were idle.
@@ -199,9 +243,10 @@ fn keys(redis: &mut Redis) -> Vec<String> {
 
 #[test]
 fn payloads_of_every_encoding_mean_the_same_to_the_server() {
-    let Some(mut redis) = Redis::start("rdb-payloads") else {
-        return;
-    };
+    servers("rdb-payloads").for_each(payloads_mean_the_same);
+}
+
+fn payloads_mean_the_same(mut redis: Redis) {
     fill(&mut redis);
     let found = keys(&mut redis);
     assert!(found.len() > 30, "{found:?}");
@@ -221,17 +266,7 @@ fn shown(db: &Db, key: &str) -> String {
     match kind.name() {
         "string" => show(&format!("GET {key}")),
         "zset" => show(&format!("ZRANGE {key} 0 -1 WITHSCORES")),
-        "hash" => {
-            let Resp::Array(Some(flat)) = Resp::of(db.command(["HGETALL", key])) else {
-                panic!("HGETALL answers a list");
-            };
-            let mut pairs: Vec<String> = flat
-                .chunks(2)
-                .map(|pair| format!("{} {}", pair[0].show(), pair[1].show()))
-                .collect();
-            pairs.sort();
-            pairs.join(",")
-        }
+        "hash" => hash_content(key, |line| Resp::of(db.command(line))),
         "list" => show(&format!("LRANGE {key} 0 -1")),
         "set" => Resp::of(db.command(["SMEMBERS", key])).sorted().show(),
         "stream" => without_shape(&show_stream(db, key)),
@@ -245,9 +280,10 @@ fn show_stream(db: &Db, key: &str) -> Resp {
 
 #[test]
 fn values_move_between_engine_and_server() {
-    let Some(mut redis) = Redis::start("rdb-values") else {
-        return;
-    };
+    servers("rdb-values").for_each(values_move);
+}
+
+fn values_move(mut redis: Redis) {
     fill(&mut redis);
     let db = mounted();
     for key in keys(&mut redis) {
@@ -268,9 +304,14 @@ fn values_move_between_engine_and_server() {
 
 #[test]
 fn files_of_the_server_load() {
-    let Some(mut redis) = Redis::start("rdb-save") else {
-        return;
-    };
+    for start in [Redis::start, Redis::start_newer] {
+        if let Some(redis) = start("rdb-save") {
+            saved_file_loads(redis, start);
+        }
+    }
+}
+
+fn saved_file_loads(mut redis: Redis, start: fn(&str) -> Option<Redis>) {
     fill(&mut redis);
     ask(&mut redis, "PEXPIREAT s:int8 4000000000123");
     ask(&mut redis, "SELECT 5");
@@ -297,6 +338,169 @@ fn files_of_the_server_load() {
     let other = db.database(5).expect("in range");
     assert_eq!(other.get("other").expect("reads").expect("imported"), "5");
     db.audit().expect("the counts agree");
+    // And back: another server starts from what is written here.
+    let name = "rdb-back";
+    let dir = std::env::temp_dir().join(format!("upkv-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary directory");
+    let file = std::fs::File::create(dir.join("dump.rdb")).expect("a file");
+    let written = db.export_rdb(file).expect("exports");
+    assert_eq!((written.keys, written.skipped.len()), (report.keys, 0));
+    let mut other = start(name).expect("it was started before");
+    for key in &held {
+        assert_eq!(content(&mut other, key), content(&mut redis, key), "{key}");
+    }
+}
+
+/// What Redis kept small collections in up to 6.2: entries with the length of the one before, and a form for each width.
+fn ziplist(entries: &[&[u8]]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let (mut before, mut tail) = (0, 10);
+    for entry in entries {
+        tail = 10 + body.len();
+        let form: Vec<u8> = match std::str::from_utf8(entry).map(str::parse::<i64>) {
+            Ok(Ok(value @ 0..=12)) => vec![0xf1 + u8::try_from(value).expect("small")],
+            Ok(Ok(value)) => {
+                let bytes = value.to_le_bytes();
+                let (code, width) = match value {
+                    -0x80..=0x7f => (0xfe, 1),
+                    -0x8000..=0x7fff => (0xc0, 2),
+                    -0x80_0000..=0x7f_ffff => (0xf0, 3),
+                    -0x8000_0000..=0x7fff_ffff => (0xd0, 4),
+                    _ => (0xe0, 8),
+                };
+                [&[code], &bytes[..width]].concat()
+            }
+            _ if entry.len() < 64 => {
+                let length = u8::try_from(entry.len()).expect("short");
+                [&[length], *entry].concat()
+            }
+            _ => {
+                let length = u16::try_from(entry.len()).expect("not long") | 0x4000;
+                [&length.to_be_bytes(), *entry].concat()
+            }
+        };
+        let start = body.len();
+        match u8::try_from(before) {
+            Ok(short) if short < 254 => body.push(short),
+            _ => {
+                body.push(254);
+                body.extend(u32::try_from(before).expect("not long").to_le_bytes());
+            }
+        }
+        body.extend(form);
+        before = body.len() - start;
+    }
+    let number = |value: usize| u32::try_from(value).expect("not long").to_le_bytes();
+    let count = u16::try_from(entries.len()).expect("few").to_le_bytes();
+    let (bytes, tail) = (number(11 + body.len()), number(tail));
+    [&bytes[..], &tail, &count, &body, &[0xff]].concat()
+}
+
+/// A string as the format has it.
+fn string(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("not long") | 0x4000;
+    [&length.to_be_bytes(), bytes].concat()
+}
+
+/// The encodings of Redis 2.4 to 6.2, which no server writes any more, mean the same to a server and here.
+#[test]
+fn old_encodings_are_read() {
+    let long = "a text of more than sixty-three bytes, which takes a length of two bytes in front, and so on".repeat(3);
+    let texts: Vec<&[u8]> = vec![
+        b"0",
+        b"12",
+        b"13",
+        b"-1",
+        b"127",
+        b"-32768",
+        b"8388607",
+        b"-8388608",
+        b"2147483647",
+        b"-9223372036854775808",
+        b"",
+        b"a",
+        b"007",
+        long.as_bytes(),
+        b"after the long one",
+        b"\0\xff",
+    ];
+    let zset: Vec<&[u8]> = vec![
+        b"a",
+        b"-1.5",
+        b"b",
+        b"0",
+        b"c",
+        b"3",
+        long.as_bytes(),
+        b"17",
+    ];
+    let of = |code: u8, packed: Vec<u8>| [vec![code], string(&packed)].concat();
+    let quicklist = [
+        vec![14, 2],
+        string(&ziplist(&texts)),
+        string(&ziplist(&[b"second", b"70000"])),
+    ];
+    let intset: Vec<u8> = [2_u32, 3]
+        .iter()
+        .flat_map(|head| head.to_le_bytes())
+        .collect();
+    let members = [-5_i16, 0, 300]
+        .iter()
+        .flat_map(|member| member.to_le_bytes());
+    let cases = [
+        ("list", of(10, ziplist(&texts))),
+        ("quicklist", quicklist.concat()),
+        ("zset", of(12, ziplist(&zset))),
+        ("hash", of(13, ziplist(&texts))),
+        (
+            "zipmap",
+            of(9, b"\x02\x01f\x01\x00v\x04name\x05\x02value..\xff".to_vec()),
+        ),
+        (
+            "intset",
+            of(11, intset.into_iter().chain(members).collect()),
+        ),
+        (
+            "plain-list",
+            [vec![1, 2], string(b"a"), string(b"12")].concat(),
+        ),
+        (
+            "plain-set",
+            [vec![2, 2], string(b"a"), string(b"12")].concat(),
+        ),
+        (
+            "text-scores",
+            [
+                vec![3, 2],
+                string(b"m"),
+                vec![3],
+                b"2.5".to_vec(),
+                string(b"n"),
+                vec![254],
+            ]
+            .concat(),
+        ),
+        (
+            "plain-hash",
+            [vec![4, 1], string(b"f"), string(b"v")].concat(),
+        ),
+    ];
+    let db = mounted();
+    for (key, body) in &cases {
+        let reply = db.command([b"RESTORE", key.as_bytes(), b"0", &sealed(body, 9)]);
+        assert_eq!(Resp::of(reply).show(), "OK", "{key}");
+    }
+    assert_eq!(
+        db.command(["LLEN", "quicklist"]).expect("counts"),
+        upkv::Reply::Int(18)
+    );
+    for mut redis in servers("rdb-old") {
+        for (key, body) in &cases {
+            let reply = redis.command(&[b"RESTORE", key.as_bytes(), b"0", &sealed(body, 9)]);
+            assert_eq!(reply.show(), "OK", "{key}");
+            assert_eq!(shown(&db, key), content(&mut redis, key), "{key}");
+        }
+    }
 }
 
 #[test]

@@ -7,10 +7,13 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::DEMOTE_BYTES_MIN;
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Engine, Keys};
+use crate::keyspace::shard::Shard;
 use crate::keyspace::work::{ColdRef, Loaded, Pending};
 use crate::persist::record::{self, Body};
 use crate::storage::{self, Address, ErrorKind};
@@ -97,28 +100,42 @@ impl Engine {
 
     /// The string at `key`: the short way, with the lock held only to look.
     pub(crate) fn get(&self, db: u8, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.get_directly(db, key, |shard| Some(shard.lock()))? {
+            Direct::Done(value) => Ok(value),
+            Direct::Ordinary => self.run(db, None, Keys::One(key), |work| {
+                crate::ops::string::get(work, key)
+            }),
+        }
+    }
+
+    /// As [`Engine::get`], with the lock as `lock` gets it; without it the ordinary way has to be gone.
+    pub(crate) fn get_directly<'e>(
+        &'e self,
+        db: u8,
+        key: &[u8],
+        lock: impl Fn(&'e Mutex<Shard>) -> Option<MutexGuard<'e, Shard>>,
+    ) -> Result<Direct<Option<Bytes>>> {
         let probe = self.hashers.probe(key);
         let now = self.mount.now().as_millis();
         loop {
             let physical = self.swapped.physical(db);
             let index = self.first_shard(physical) + self.shard_of(probe.placement);
-            let mut shard = self.shard(index).lock();
+            let Some(mut shard) = lock(self.shard(index)) else {
+                return Ok(Direct::Ordinary);
+            };
             if self.swapped.physical(db) != physical {
                 continue;
             }
             let Some(entry) = shard.live_mut(probe, key, now) else {
                 shard.stats.misses += 1;
-                return Ok(None);
+                return Ok(Direct::Done(None));
             };
             let (image, len) = match &entry.slot.object {
                 // What changed since the image has to be replayed.
                 Object::Cold {
                     kind: Kind::String, ..
                 } if !entry.slot.home.deltas().is_empty() => {
-                    drop(shard);
-                    return self.run(db, None, Keys::One(key), |work| {
-                        crate::ops::string::get(work, key)
-                    });
+                    return Ok(Direct::Ordinary);
                 }
                 Object::Cold {
                     kind: Kind::String,
@@ -129,7 +146,7 @@ impl Engine {
                     let bytes = object.string_bytes().ok_or(Error::WrongType)?;
                     self.note_use(&mut entry.slot, now);
                     shard.stats.hits += 1;
-                    return Ok(Some(bytes));
+                    return Ok(Direct::Done(Some(bytes)));
                 }
             };
             drop(shard);
@@ -142,7 +159,7 @@ impl Engine {
             }) else {
                 if let (Ok(body), None) = (&body, shard.live(probe, key, now)) {
                     // Removed meanwhile: the value was there when the key was looked up.
-                    return Self::payload(body, key).map(Some);
+                    return Ok(Direct::Done(Some(Self::payload(body, key)?)));
                 }
                 continue;
             };
@@ -157,7 +174,7 @@ impl Engine {
             shard.stats.hits += 1;
             drop(shard);
             self.relieve();
-            return Ok(Some(value));
+            return Ok(Direct::Done(Some(value)));
         }
     }
 

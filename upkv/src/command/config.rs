@@ -107,5 +107,6 @@ fn resetstat(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
         work.shard(index)?.stats = ShardStats::default();
     }
     engine.reset_counters();
+    engine.server.stats.reset();
     Ok(Reply::OK)
 }

@@ -107,9 +107,10 @@ pub(super) fn function_restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<R
         [policy] if args::is(policy, "REPLACE") => (false, true),
         [_] => return Err(unknown()),
         _ => {
-            return Err(Error::refused(
-                "ERR unknown subcommand or wrong number of arguments for 'restore'. Try FUNCTION HELP.",
-            ));
+            let given = args::echo(args[1], 128);
+            return Err(Error::refused_with(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{given}'. Try FUNCTION HELP."
+            )));
         }
     };
     let codes = dump::read(args[2])?;
@@ -119,7 +120,9 @@ pub(super) fn function_restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<R
     let mut changes = Vec::new();
     if flush {
         changes = all_removed(&libraries);
-        changes.iter().for_each(|change| libraries.apply(change));
+        for change in &changes {
+            libraries.apply(change);
+        }
     }
     for code in &codes {
         let library = catalog::load(work.engine, code)?;

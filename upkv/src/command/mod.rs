@@ -3,11 +3,13 @@
 //! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
 
 pub(crate) mod acl;
+mod admin;
 mod args;
 mod bits;
 mod client;
 mod config;
 mod connection;
+mod counting;
 mod dump;
 mod field_ttl;
 #[cfg(feature = "lua")]
@@ -16,6 +18,8 @@ mod geo;
 mod hash;
 mod hll;
 mod increx;
+mod info;
+mod introspect;
 mod json;
 mod keys;
 mod list;
@@ -32,6 +36,7 @@ mod scripts_lua;
 mod server;
 mod session;
 mod set;
+mod slowlog;
 mod sort;
 mod stream;
 mod stream_group;
@@ -45,6 +50,8 @@ mod waiting;
 mod zset;
 mod zset_pop;
 
+#[cfg(feature = "lua")]
+pub(crate) use args::database;
 pub use reply::Reply;
 pub use session::Session;
 pub use table::{CommandInfo, commands};
@@ -53,7 +60,7 @@ pub use waiting::{CommandFuture, ReplyFuture};
 pub(crate) use connection::wrong_password;
 pub(crate) use row::{Command, GROW, WRITE};
 pub(crate) use session::{Replies, Step};
-pub(crate) use table::sorted_rows;
+pub(crate) use table::{position, sorted_rows};
 pub(crate) use waiting::execute;
 
 use smallvec::SmallVec;
@@ -147,6 +154,9 @@ pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
                 "EXEC" | "DISCARD" => format!("ERR {name} without MULTI"),
                 _ => format!("ERR {name} needs a session"),
             }))
+        }
+        row::Handler::Container if command.name == "command" => {
+            Ok(|work, _args| Ok(introspect::all(work)))
         }
         row::Handler::Container => {
             let text = format!(

@@ -158,6 +158,28 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
+/// The flags of a command, in Redis' words.
+pub(crate) fn row_flags(command: &'static Command) -> impl Iterator<Item = &'static str> {
+    let movable = matches!(command.at, At::Counted { .. } | At::Custom(_));
+    let named = [
+        (WRITE, "write"),
+        (READ, "readonly"),
+        (GROW, "denyoom"),
+        (ADMIN, "admin"),
+        (PUBSUB, "pubsub"),
+        (NOSCRIPT, "noscript"),
+        (BLOCKING, "blocking"),
+        (LOADING, "loading"),
+        (STALE, "stale"),
+        (FAST, "fast"),
+        (NOAUTH, "no_auth"),
+    ];
+    let given = named.into_iter().filter(|(flag, _)| command.has(*flag));
+    given
+        .map(|(_, name)| name)
+        .chain(movable.then_some("movablekeys"))
+}
+
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Command").field(&self.name).finish()

@@ -50,14 +50,14 @@ fn run_script(
     script: impl FnOnce() -> Result<Arc<Cached>>,
     read_only: bool,
 ) -> Result<Reply> {
-    let (keys, argv) = split(args, args::int(args[2])?)?;
+    let (keys, values) = split(args, args::int(args[2])?)?;
     let script = script()?;
     run(
         work,
         &Job {
             program: Program::Script(&script),
             keys,
-            argv,
+            argv: values,
             read_only,
             command: args,
         },
@@ -95,20 +95,20 @@ pub(super) fn fcall_ro(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 fn call_function(work: &mut Work<'_>, args: &Args<'_>, read_only: bool) -> Result<Reply> {
     let libraries = work.libraries();
     let found = catalog::find(work.engine, &libraries, args[1]);
-    let (library, flags) = found.ok_or_else(|| Error::refused("ERR Function not found"))?;
+    let (library, function) = found.ok_or_else(|| Error::refused("ERR Function not found"))?;
     let count = crate::number::parse_i64(args[2]);
     let count = count.ok_or_else(|| Error::refused("ERR Bad number of keys provided"))?;
-    let (keys, argv) = split(args, count)?;
+    let (keys, values) = split(args, count)?;
     run(
         work,
         &Job {
             program: Program::Function {
-                library: &library,
-                name: args[1],
-                flags,
+                library,
+                name: &function.name,
+                flags: function.flags,
             },
             keys,
-            argv,
+            argv: values,
             read_only,
             command: args,
         },
@@ -124,7 +124,7 @@ pub(super) fn locks_only_keys(engine: &Engine, name: &str, args: &Args<'_>) -> b
         "evalsha" | "evalsha_ro" => known(engine, args[1]).map(|script| script.flags).ok(),
         "fcall" | "fcall_ro" => {
             let libraries = engine.libraries.current();
-            catalog::find(engine, &libraries, args[1]).map(|(_, flags)| flags)
+            catalog::find(engine, &libraries, args[1]).map(|(_, function)| function.flags)
         }
         _ => None,
     };

@@ -3,7 +3,6 @@
 use super::args::{self, Args};
 use super::reply::Reply;
 use super::row::{Command, NO_KEYS, data, rows};
-use super::table;
 use crate::error::{Error, Result};
 use crate::keyspace::engine::DATABASES;
 use crate::keyspace::work::Work;
@@ -11,8 +10,6 @@ use crate::number;
 use crate::ops::keys;
 
 pub(super) static ROWS: &[Command] = rows! { "server";
-    "command" -1 READ, NO_KEYS, data(command), "2.8.13", "O(commands)",
-        "Describes the commands";
     "dbsize" 1 READ | FAST | ALL, NO_KEYS, data(dbsize), "1.0.0", "O(shards)",
         "Counts the keys";
     "echo" 2 READ | FAST, NO_KEYS, data(echo), "1.0.0", "O(1)",
@@ -82,27 +79,4 @@ pub(super) fn swapdb(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let pair = in_range(first).zip(in_range(second));
     let (first, second) = pair.ok_or_else(args::no_such_database)?;
     work.swap(first, second).map(|()| Reply::OK)
-}
-
-pub(super) fn command(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    if work.engine.rules.is_upstash() {
-        return Ok(Reply::Array(Vec::new()));
-    }
-    let count = || Reply::count(table::commands().count());
-    match args {
-        [_, subcommand] if args::is(subcommand, "COUNT") => Ok(count()),
-        [_, subcommand] if args::is(subcommand, "LIST") => {
-            let names = table::commands().map(|info| Reply::bulk_copy(info.name.as_bytes()));
-            Ok(Reply::Array(names.collect()))
-        }
-        [_] => Ok(Reply::Array(
-            table::commands().map(|info| info.describe()).collect(),
-        )),
-        [_, subcommand, ..] => {
-            let subcommand = String::from_utf8_lossy(subcommand);
-            let text = format!("ERR unknown subcommand '{subcommand}'. Try COMMAND HELP.");
-            Err(Error::refused_with(text))
-        }
-        [] => Err(Error::syntax()),
-    }
 }

@@ -20,6 +20,7 @@ use crate::server::channels::Of;
 use crate::server::clients::Client;
 use crate::server::inbox::Wakes;
 use crate::server::pause::PauseWait;
+
 use crate::server::waiter::Parked;
 use crate::storage::Timestamp;
 
@@ -285,7 +286,11 @@ impl Session {
             Err(_) if self.queue.is_none() && self.db.engine.rules.removes_nothing(args) => {
                 return Ok(Step::Done(Reply::Int(0)));
             }
-            Err(error) => return Err(self.refuse(args, error)),
+            Err(error) => {
+                let stats = &self.db.engine.server.stats;
+                stats.refused(None, &error.to_string());
+                return Err(self.refuse(args, error));
+            }
         };
         {
             let mut facts = self.client.facts();
@@ -294,13 +299,17 @@ impl Session {
         }
         let fits = self.db.engine.rules.check_request(args);
         if let Err(error) = fits.and_then(|()| self.may_run(command, args)) {
+            let stats = &self.db.engine.server.stats;
+            stats.refused(Some(command), &error.to_string());
             return Err(self.refuse(args, error));
         }
         if !command.has(CONTROL) && self.queue.is_some() {
             return self.enqueue(command, args).map(Step::Done);
         }
         let caching = self.tracking.caching;
+        let started = self.db.engine.mount.clock().monotonic();
         let outcome = self.run(command, args);
+        self.count(command, args, started, outcome.as_ref().err());
         // What CLIENT CACHING says holds for one command that is not about clients, or one transaction.
         if self.queue.is_none() && !command.name.starts_with("client|") && caching {
             self.tracking.caching = false;

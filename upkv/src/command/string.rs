@@ -4,6 +4,8 @@ use super::args::{self, Args, DeadlineForm, Options};
 use super::reply::Reply;
 use super::row::{Command, EACH, ONE, PAIRS, data, direct, rows};
 use super::string_more::digest_text;
+use parking_lot::Mutex;
+
 use crate::error::{Error, Result};
 use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, Engine};
@@ -66,11 +68,12 @@ pub(super) static ROWS: &[Command] = rows! { "string";
 };
 
 fn get_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
-    if !caller.touches || engine.notifies(Class::MISS) || engine.may_be_busy() {
+    if !caller.touches || engine.notifies(Class::MISS) {
         return Ok(Direct::Ordinary);
     }
-    let value = engine.get(caller.db, args[1])?;
-    Ok(Direct::Done(Reply::bulk_or_null(value)))
+    // Who waits for a lock may have to be told why; the ordinary way knows.
+    let value = engine.get_directly(caller.db, args[1], Mutex::try_lock)?;
+    Ok(value.map(Reply::bulk_or_null))
 }
 
 fn set_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {

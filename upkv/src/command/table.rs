@@ -6,20 +6,23 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::args::{self, Args};
-use super::reply::Reply;
 use super::row::{At, Command, FAST, Handler, RUNS, WRITE};
 #[cfg(feature = "lua")]
 use super::script;
 use super::{
-    acl, bits, client, config, connection, dump, field_ttl, geo, hash, hll, increx, json, keys,
-    list, multi, object, pubsub, server, set, sort, stream, stream_group, stream_info, string,
-    string_more, tracking, wait, zset, zset_pop,
+    acl, admin, bits, client, config, connection, dump, field_ttl, geo, hash, hll, increx, info,
+    introspect, json, keys, list, multi, object, pubsub, server, set, slowlog, sort, stream,
+    stream_group, stream_info, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
 
 /// Where commands come from; a new chapter is a new line.
 static CHAPTERS: &[&[Command]] = &[
     acl::ROWS,
+    admin::ROWS,
+    info::ROWS,
+    introspect::ROWS,
+    slowlog::ROWS,
     dump::ROWS,
     client::ROWS,
     config::ROWS,
@@ -77,6 +80,17 @@ pub(crate) fn sorted_rows() -> &'static [&'static Command] {
         rows
     });
     &SORTED
+}
+
+/// The position of a row in [`sorted_rows`].
+pub(crate) fn position(command: &'static Command) -> Option<usize> {
+    static POSITIONS: LazyLock<HashMap<usize, usize, ahash::RandomState>> = LazyLock::new(|| {
+        let rows = sorted_rows().iter().enumerate();
+        rows.map(|(at, row)| (std::ptr::from_ref(*row).addr(), at))
+            .collect()
+    });
+    let address = std::ptr::from_ref(command).addr();
+    POSITIONS.get(&address).copied()
 }
 
 /// The row of a name in any case; `container|subcommand` names a subcommand.
@@ -172,26 +186,6 @@ pub struct CommandInfo {
     pub complexity: &'static str,
     /// What it does, in a few words.
     pub summary: &'static str,
-}
-
-impl CommandInfo {
-    pub(crate) fn describe(&self) -> Reply {
-        let count = |n: usize| Reply::count(n);
-        let mut flags = vec![Reply::Status(if self.writes {
-            "write"
-        } else {
-            "readonly"
-        })];
-        flags.extend(self.fast.then_some(Reply::Status("fast")));
-        Reply::Array(vec![
-            Reply::bulk_copy(self.name.as_bytes()),
-            Reply::Int(i64::from(self.arity)),
-            Reply::Array(flags),
-            count(self.first_key),
-            Reply::Int(i64::from(self.last_key)),
-            count(self.key_step),
-        ])
-    }
 }
 
 /// All commands that [`crate::Db::command`] and [`super::Session::command`] know, sorted by name.

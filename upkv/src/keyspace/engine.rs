@@ -140,6 +140,8 @@ impl Engine {
             rules: options.rules,
         };
         engine.set_report_step();
+        let (clock, now) = (engine.mount.clock(), engine.mount.now());
+        engine.server.start(clock.monotonic(), now.as_millis());
         engine
     }
 
@@ -321,13 +323,6 @@ impl Engine {
         } else {
             Ok(())
         }
-    }
-
-    /// Whether a script runs, which may take long.
-    #[cfg(not(feature = "lua"))]
-    #[expect(clippy::unused_self, reason = "there are no scripts in this build")]
-    pub(crate) fn may_be_busy(&self) -> bool {
-        false
     }
 
     /// Refuses a command while a script that locks everything has run for too long.

@@ -132,7 +132,9 @@ impl Shared {
         }
         let mut current = self.current.lock();
         let libraries = Arc::make_mut(&mut current);
-        changes.iter().for_each(|change| libraries.apply(change));
+        for change in changes {
+            libraries.apply(change);
+        }
     }
 }
 

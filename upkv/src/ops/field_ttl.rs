@@ -1,5 +1,7 @@
 //! Deadlines of hash fields, and the commands that read or write fields together with them.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::check_size;
@@ -118,12 +120,21 @@ pub(crate) fn get_ex(
     fields: &[&[u8]],
     touch: Touch,
 ) -> Result<Vec<Option<Bytes>>> {
-    let values = read(work, key, fields)?;
+    let mut values = read(work, key, fields)?;
     if values.iter().any(Option::is_some) {
         match touch {
             Touch::Leave => {}
             Touch::Persist => drop(persist(work, key, fields)?),
-            Touch::At(at) => drop(expire_at(work, key, fields, at, ExpireIf::default())?),
+            Touch::At(at) => {
+                expire_at(work, key, fields, at, ExpireIf::default())?;
+                let mut seen = HashSet::new();
+                for (field, value) in fields.iter().zip(&mut values) {
+                    // A field that is gone at once is read once.
+                    if at <= work.now && !seen.insert(field) {
+                        *value = None;
+                    }
+                }
+            }
         }
     }
     Ok(values)

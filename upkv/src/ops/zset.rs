@@ -110,6 +110,10 @@ pub(crate) fn incr(
     check_score(change)?;
     let present = work.zset(key)?.and_then(|zset| zset.score(member));
     let sum = present.unwrap_or(0.0) + change;
+    if when.absent && present.is_some() {
+        // Nothing is added, whatever the sum would be.
+        return Ok(None);
+    }
     if sum.is_nan() {
         return Err(Error::refused("ERR resulting score is not a number (NaN)"));
     }
@@ -291,6 +295,14 @@ fn scored(work: &mut Work<'_>, key: &[u8]) -> Result<Vec<Scored>> {
     Ok(members.unwrap_or_default())
 }
 
+/// The number of members that [`scored`] would find.
+fn scored_len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
+    Ok(match work.kind(key)? {
+        Some(Kind::Set) => work.read::<Set>(key)?.map_or(0, Set::len),
+        _ => work.zset(key)?.map_or(0, Zset::len),
+    })
+}
+
 /// Replaces `key` by a sorted set of these members, which `event` names, or removes it when there are none.
 pub(crate) fn store(
     work: &mut Work<'_>,
@@ -353,16 +365,24 @@ pub(crate) fn combine(
     aggregate: Aggregate,
 ) -> Result<Vec<Scored>> {
     let mut found: HashMap<Bytes, (f64, usize), ahash::RandomState> = HashMap::default();
-    for (at, key) in keys.iter().enumerate() {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    if algebra != Algebra::Diff {
+        // The smallest first, as Redis does: the order decides how sums are rounded.
+        let sizes = keys.iter().map(|key| scored_len(work, key));
+        let sizes = sizes.collect::<Result<Vec<usize>>>()?;
+        order.sort_by_key(|at| sizes[*at]);
+    }
+    for (turn, at) in order.into_iter().enumerate() {
         let weight = weights.get(at).copied().unwrap_or(1.0);
-        for (member, score) in scored(work, key)? {
+        for (member, score) in scored(work, keys[at])? {
             let weighted = if aggregate == Aggregate::Count {
                 weight
             } else {
                 score * weight
             };
             // The sum makes 0 of -0, which would come before it.
-            let weighted = if weighted.is_nan() {
+            // In an intersection only the first counts as 0 where it is no number; others make the sum none.
+            let weighted = if weighted.is_nan() && (turn == 0 || algebra == Algebra::Union) {
                 0.0
             } else {
                 weighted + 0.0
@@ -372,7 +392,7 @@ pub(crate) fn combine(
                     *score = aggregate.join(*score, weighted);
                     *sets += 1;
                 }
-                None if at == 0 || algebra == Algebra::Union => {
+                None if turn == 0 || algebra == Algebra::Union => {
                     found.insert(member, (weighted, 1));
                 }
                 None => {}
@@ -404,10 +424,7 @@ pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize
     let limit = if limit == 0 { usize::MAX } else { limit };
     let mut smallest: Option<(usize, &[u8])> = None;
     for key in keys {
-        let len = match work.kind(key)? {
-            Some(Kind::Set) => work.read::<Set>(key)?.map_or(0, Set::len),
-            _ => work.zset(key)?.map_or(0, Zset::len),
-        };
+        let len = scored_len(work, key)?;
         if smallest.is_none_or(|(least, _)| len < least) {
             smallest = Some((len, key));
         }

@@ -52,30 +52,12 @@ impl Engine {
     fn apply_record(&self, record: &Record<'_>, seq: Seq) -> Result<()> {
         let body = Body::of(record)?;
         let (_, db) = record::split_kind(record.kind);
-        match body {
-            Body::Flush => {
-                self.apply_flush(db, seq);
-                return Ok(());
-            }
-            Body::Swap { a, b } => {
-                if seq > self.as_of.lock().swaps {
-                    self.swapped.swap(a, b);
-                }
-                return Ok(());
-            }
-            Body::Library { name, code } => {
-                if seq > self.as_of.lock().swaps {
-                    self.libraries.apply(&[Change::of(name, code)]);
-                }
-                return Ok(());
-            }
-            _ => {}
-        }
         let (Body::Image { key, .. }
         | Body::Delta { key, .. }
         | Body::Delete { key }
         | Body::Expire { key, .. }) = body
         else {
+            self.apply_to_all(&body, db, seq);
             return Ok(());
         };
         let probe = self.hashers.probe(key);
@@ -126,6 +108,18 @@ impl Engine {
                 Ok(())
             }
         })
+    }
+
+    /// Applies what is not about one key.
+    fn apply_to_all(&self, body: &Body<'_>, db: u8, seq: Seq) {
+        match body {
+            Body::Swap { a, b } if seq > self.as_of.lock().swaps => self.swapped.swap(*a, *b),
+            Body::Library { name, code } if seq > self.as_of.lock().swaps => {
+                self.libraries.apply(&[Change::of(name, code)]);
+            }
+            Body::Flush => self.apply_flush(db, seq),
+            _ => {}
+        }
     }
 
     /// Builds a small value, and leaves a large one in the log.

@@ -120,7 +120,7 @@ impl Calls<'_, '_, '_> {
             self.check_declared(command, args)?;
         }
         if is_select {
-            let db = number_of_db(args[1], self.work.engine.rules.databases())?;
+            let db = command::database(args[1], self.work.engine.rules.databases())?;
             self.work.select(db);
             return Ok(Reply::OK);
         }
@@ -166,20 +166,6 @@ fn find(args: &[&[u8]]) -> Result<&'static Command> {
             Error::refused("ERR Unknown Redis command called from script")
         }
     })
-}
-
-/// The number of a database, of which there are so many.
-fn number_of_db(text: &[u8], count: u8) -> Result<u8> {
-    let index = crate::number::parse_i64(text);
-    let index =
-        index.ok_or_else(|| Error::refused("ERR value is not an integer or out of range"))?;
-    if i32::try_from(index).is_err() {
-        return Err(Error::refused(
-            "ERR value is out of range, value must between -2147483648 and 2147483647",
-        ));
-    }
-    let index = u8::try_from(index).ok().filter(|db| *db < count);
-    index.ok_or_else(|| Error::refused("ERR DB index is out of range"))
 }
 
 /// The table that an error is in Lua.

@@ -126,16 +126,16 @@ pub(crate) fn functions_of<'l>(engine: &Engine, library: &'l Library) -> &'l [Fu
         .get_or_init(|| registers(engine, library).unwrap_or_default())
 }
 
-/// The library that has a function, and its flags.
-pub(crate) fn find(
+/// The library that has a function, and the function. Its name may be given in any case.
+pub(crate) fn find<'l>(
     engine: &Engine,
-    libraries: &Libraries,
+    libraries: &'l Libraries,
     name: &[u8],
-) -> Option<(Arc<Library>, u8)> {
+) -> Option<(&'l Arc<Library>, &'l Function)> {
     libraries.by_name.values().find_map(|library| {
-        let functions = functions_of(engine, library);
-        let found = functions.iter().find(|function| *function.name == *name)?;
-        Some((Arc::clone(library), found.flags))
+        let mut functions = functions_of(engine, library).iter();
+        let found = functions.find(|function| function.name.eq_ignore_ascii_case(name))?;
+        Some((library, found))
     })
 }
 

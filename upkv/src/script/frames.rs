@@ -16,6 +16,8 @@ const CALL: u32 = 28;
 const TAILCALL: u32 = 29;
 const SETLIST: u32 = 34;
 const CLOSURE: u32 = 36;
+/// The operand of SETLIST that is zero if it does not fit.
+const BLOCK: u32 = 0x1ff << 14;
 /// Operations that leave their result in the register they name first, except for arithmetic.
 const LOADS: [u32; 8] = [MOVE, 1, 4, GETGLOBAL, GETTABLE, METHOD, CALL, CLOSURE];
 
@@ -112,7 +114,7 @@ impl Reader<'_> {
                     .get_mut(at..at + 4)?
                     .copy_from_slice(&call.to_le_bytes());
                 self.changed = true;
-            } else if operation == SETLIST && code >> 14 & 0x1ff == 0 {
+            } else if operation == SETLIST && code & BLOCK == 0 {
                 // The next word is a number.
                 at += 4;
             } else if LOADS.contains(&operation) {
@@ -121,5 +123,91 @@ impl Reader<'_> {
             at += 4;
         }
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mlua::{ChunkMode, Lua};
+
+    use super::*;
+
+    fn dump(lua: &Lua, code: &str) -> Vec<u8> {
+        let chunk = lua.load(code).into_function().expect("it compiles");
+        chunk.dump(false)
+    }
+
+    #[test]
+    fn calls_of_globals_and_fields_keep_their_frame() {
+        let lua = Lua::new();
+        for (code, is_changed) in [
+            ("return f()", true),
+            ("return a.b(1, 2)", true),
+            ("return a.b.c()", true),
+            ("return a:b()", true),
+            ("return function(...) return f(...) end", true),
+            ("local t = {1, 2, 3} return f(t)", true),
+            ("local f = f return f()", false),
+            ("local function f(n) return f(n - 1) end", false),
+            ("return 1", false),
+            ("f()", false),
+        ] {
+            let kept = keep_frames(&dump(&lua, code));
+            assert_eq!(kept.is_some(), is_changed, "{code}");
+            if let Some(kept) = kept {
+                assert_eq!(
+                    keep_frames(&kept),
+                    None,
+                    "nothing is left to change: {code}"
+                );
+                let loaded = lua.load(kept).set_mode(ChunkMode::Binary);
+                loaded.into_function().expect("Lua takes it");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_changed_does_the_same_and_knows_its_line() {
+        let lua = Lua::new();
+        let code = "local n, t = 0, {}\nfor i = 1, 600 do t[i] = i end\n\
+            local function sum(i) if i > #t then return n end n = n + t[i] return sum(i + 1) end\n\
+            return tostring(sum(1))";
+        let kept = keep_frames(&dump(&lua, code)).expect("there is a call to keep");
+        let run = |code: &[u8]| lua.load(code).set_mode(ChunkMode::Binary).eval::<String>();
+        assert_eq!(
+            run(&kept).expect("runs"),
+            run(&dump(&lua, code)).expect("runs")
+        );
+        let code = dump(&lua, "\n\nreturn error('late', 2)");
+        let kept = keep_frames(&code).expect("there is a call to keep");
+        lua.globals()
+            .set("code", lua.create_string(&kept).expect("a string"))
+            .expect("a global");
+        // The position is that of the caller of the chunk; with a tail call there would be none.
+        let caller = "local ok, e = pcall(function() local x = loadstring(code)() end) return e";
+        let text: String = lua.load(caller).set_name("=c").eval().expect("runs");
+        assert_eq!(text, "c:1: late");
+    }
+
+    #[test]
+    fn no_bytes_lead_astray() {
+        let lua = Lua::new();
+        let whole = dump(
+            &lua,
+            "local t = {1, 'a', true, nil} return f(function() return a.b(t) end)",
+        );
+        for end in 0..whole.len() {
+            assert_eq!(keep_frames(&whole[..end]), None, "cut at {end}");
+        }
+        for at in HEADER.len()..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] = value;
+                // What comes out is of no use, but nothing goes wrong.
+                let kept = keep_frames(&damaged);
+                assert!(kept.is_none_or(|kept| kept.len() == damaged.len()));
+            }
+        }
+        assert_eq!(keep_frames(b""), None);
     }
 }

@@ -107,11 +107,11 @@ impl Script {
         let (keys, args): (Vec<K>, Vec<A>) =
             (keys.into_iter().collect(), args.into_iter().collect());
         let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-        let argv: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+        let values: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
         let job = Job {
             program: Program::Script(&self.script),
             keys: &keys,
-            argv: &argv,
+            argv: &values,
             read_only: false,
             command: &[],
         };

@@ -17,9 +17,14 @@ pub(crate) fn general(value: f64, precision: usize) -> String {
     let scientific = format!("{value:.*e}", precision - 1);
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    let cut = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
-        false => text.to_string(),
+    let cut = |text: &str| {
+        let whole = !text.contains('.');
+        let end = if whole {
+            text
+        } else {
+            text.trim_end_matches('0').trim_end_matches('.')
+        };
+        end.to_string()
     };
     let places = i32::try_from(precision).unwrap_or(i32::MAX);
     if exponent < -4 || exponent >= places {
@@ -53,7 +58,7 @@ pub(crate) fn whole(value: f64) -> Option<i64> {
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
 pub(crate) fn truncate(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value >= -LIMIT && value < LIMIT {
+    if (-LIMIT..LIMIT).contains(&value) {
         value as i64
     } else {
         i64::MIN

@@ -305,25 +305,39 @@ for name, f in next, expose(host.strings) do
   strings[name] = f
 end
 
-local raw_gmatch, raw_replace = host.strings.gmatch, host.strings.gsub
+local raw_step, raw_replace = host.strings.step, host.strings.gsub
+strings.step = nil
 
 function strings.gmatch(...)
-  local ok, step = raw_gmatch(...)
-  if not ok then
-    error(step, 2)
+  local text, pattern = ...
+  for at = 1, 2 do
+    local kind = type_name(select("#", ...) - at + 1, (select(at, ...)))
+    if kind ~= "string" and kind ~= "number" then
+      bad(at, "gmatch", "string", kind)
+    end
+  end
+  local from = 0
+  local function found(ok, after, ...)
+    if not ok then
+      error(after, 3)
+    end
+    from = after
+    return ...
   end
   return function()
-    return finish(step())
+    if from then
+      return found(raw_step(text, pattern, from))
+    end
   end
 end
 
 strings.gfind = strings.gmatch
 
 -- What a function called by the host raises comes back as a text, so it is kept here and raised again.
-function strings.gsub(text, pattern, with, ...)
+function strings.gsub(text, pattern, with, most)
   local kind = type(with)
   if kind ~= "function" and (kind ~= "table" or not getmetatable(with)) then
-    return finish(raw_replace(text, pattern, with, ...))
+    return finish(raw_replace(text, pattern, with, most))
   end
   local raised
   local function guarded(...)
@@ -339,7 +353,7 @@ function strings.gsub(text, pattern, with, ...)
     raised = { reason = value }
     error("raised", 0)
   end
-  local ok, done, result, count = raw_pcall(raw_replace, text, pattern, guarded, ...)
+  local ok, done, result, count = raw_pcall(raw_replace, text, pattern, guarded, most)
   if ok then
     return finish(done, result, count)
   end
@@ -669,10 +683,17 @@ local function close(...)
   return ...
 end
 
+-- Runs a function for its first result; see `pack` for why not for all of them.
+local function protected(f)
+  return raw_xpcall(function()
+    return (f())
+  end, host.located)
+end
+
 local function run(chunk, call, keys, argv)
   open(keys, argv)
   invoke = call
-  return close(raw_xpcall(setfenv(chunk, current), host.located))
+  return close(protected(setfenv(chunk, current)))
 end
 
 -- Runs a library and then, if a name is given, the function it registered under it.
@@ -680,7 +701,7 @@ local function run_library(chunk, name, call, keys, argv)
   local globals = open(nil, nil)
   registered = {}
   globals.redis = setmetatable({}, loader_shell)
-  local ok, reason = raw_xpcall(setfenv(chunk, current), host.located)
+  local ok, reason = protected(setfenv(chunk, current))
   if not ok or not name then
     return close(ok, reason)
   end
@@ -690,9 +711,9 @@ local function run_library(chunk, name, call, keys, argv)
   end
   globals.redis = setmetatable({}, shells.redis)
   invoke = call
-  return close(raw_xpcall(function()
-    return callback(keys, argv)
-  end, host.located))
+  return close(protected(function()
+    return (callback(keys, argv))
+  end))
 end
 
 return run, run_library

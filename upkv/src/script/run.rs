@@ -11,7 +11,7 @@ use super::convert::{Replies, line};
 use super::flags::{self, ALLOW_OOM, COMPATIBLE, KEY_LOCKING, NO_WRITES};
 use super::meter::{Meter, Running, Stop};
 use super::sha1::sha1;
-use super::state::{State, is_out_of_memory};
+use super::state::{State, cause, is_out_of_memory};
 use crate::command::Reply;
 use crate::error::{Error, Result};
 use crate::keyspace::libraries::Library;
@@ -218,7 +218,9 @@ fn raised(meter: &Meter, reason: &Value, name: &str) -> mlua::Result<Reply> {
 }
 
 fn settle(meter: &Meter, work: &mut Work<'_>, name: &str, outcome: Outcome) -> Result<Reply> {
-    if let Outcome::Failed(mlua::Error::MemoryError(_)) = outcome {
+    if let Outcome::Failed(error) = &outcome
+        && matches!(cause(error), mlua::Error::MemoryError(_))
+    {
         meter.stop(Stop::Memory);
     }
     if let Some(stop) = meter.finish() {

@@ -10,14 +10,18 @@ pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
         0xc3d2_e1f0,
     ];
     let (blocks, rest) = bytes.as_chunks::<64>();
-    blocks.iter().for_each(|block| mix(&mut state, block));
+    for block in blocks {
+        mix(&mut state, block);
+    }
     let mut tail = [0; 128];
     tail[..rest.len()].copy_from_slice(rest);
     tail[rest.len()] = 0x80;
     let end = if rest.len() < 56 { 64 } else { 128 };
     tail[end - 8..end].copy_from_slice(&(bytes.len() as u64 * 8).to_be_bytes());
     let (blocks, _) = tail[..end].as_chunks::<64>();
-    blocks.iter().for_each(|block| mix(&mut state, block));
+    for block in blocks {
+        mix(&mut state, block);
+    }
     let mut out = [0; 20];
     for (out, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(state) {
         *out = word.to_be_bytes();
@@ -25,6 +29,7 @@ pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
     out
 }
 
+#[expect(clippy::many_single_char_names, reason = "the names of the standard")]
 fn mix(state: &mut [u32; 5], block: &[u8; 64]) {
     let mut words = [0_u32; 80];
     for (word, bytes) in words.iter_mut().zip(block.as_chunks::<4>().0) {

@@ -193,9 +193,26 @@ fn host(
 pub(super) fn is_out_of_memory(reason: &Value) -> bool {
     match reason {
         Value::String(text) => *text.as_bytes() == *b"not enough memory",
-        Value::Error(error) => matches!(**error, mlua::Error::MemoryError(_)),
+        Value::Error(error) => matches!(cause(error), mlua::Error::MemoryError(_)),
         _ => false,
     }
+}
+
+/// What is wrong, without the calls on the way.
+pub(super) fn cause(error: &mlua::Error) -> &mlua::Error {
+    match error {
+        mlua::Error::CallbackError { cause: inner, .. } => cause(inner),
+        other => other,
+    }
+}
+
+/// A text that blames the prelude, without where: nothing called the script but that.
+fn without_position(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.strip_prefix(b"prelude:") else {
+        return text;
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    rest[digits..].strip_prefix(b": ").unwrap_or(text)
 }
 
 /// Handles what was raised: a table with the text and where in the script that was.
@@ -210,7 +227,10 @@ fn located(lua: &Lua, reason: MultiValue) -> mlua::Result<Table> {
             _ => lua.create_string("ERR unknown error")?,
         },
         _ if is_out_of_memory(&reason) => lua.create_string("not enough memory")?,
-        Value::String(text) => lua.create_string([b"ERR ", &*text.as_bytes()].concat())?,
+        Value::String(text) => {
+            lua.create_string([b"ERR ", without_position(&text.as_bytes())].concat())?
+        }
+        Value::Error(error) => lua.create_string(format!("ERR {}", cause(error)))?,
         other => lua.create_string(format!("ERR {}", other.to_string()?))?,
     };
     let out = lua.create_table()?;

@@ -10,12 +10,16 @@ pub(crate) mod clients;
 pub(crate) mod config;
 pub(crate) mod events;
 pub(crate) mod inbox;
+pub(crate) mod latency;
 pub(crate) mod monitor;
 pub(crate) mod pause;
+pub(crate) mod slowlog;
+pub(crate) mod stats;
 pub(crate) mod tracking;
 pub(crate) mod waiter;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use self::acl::Acl;
 use self::blocked::Blocked;
@@ -24,8 +28,11 @@ use self::clients::Clients;
 use self::config::Config;
 use self::events::Events;
 use self::inbox::{Inbox, Message, Wakes};
+use self::latency::Latency;
 use self::monitor::Monitor;
 use self::pause::Pause;
+use self::slowlog::SlowLog;
+use self::stats::Counters;
 use self::tracking::Tracking;
 use crate::keyspace::work::event::Event;
 use crate::storage::Timestamp;
@@ -47,12 +54,20 @@ pub(crate) struct Server {
     pub(crate) clients: Clients,
     pub(crate) config: Config,
     pub(crate) events: Events,
+    pub(crate) latency: Latency,
     pub(crate) monitor: Monitor,
     pub(crate) pause: Pause,
+    pub(crate) slowlog: SlowLog,
+    pub(crate) stats: Counters,
     pub(crate) tracking: Tracking,
     /// Bytes that may wait for one client; 0 is no limit.
     inbox_bytes_max: Arc<AtomicUsize>,
     next_timer: AtomicU64,
+    /// Of the monotonic clock.
+    started: OnceLock<Duration>,
+    run_id: OnceLock<String>,
+    /// Seconds since 1970; 0 before the first.
+    saved: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -65,11 +80,17 @@ impl Default for Server {
             clients: Clients::default(),
             config: Config::default(),
             events: Events::default(),
+            latency: Latency::default(),
             monitor: Monitor::default(),
             pause: Pause::default(),
+            slowlog: SlowLog::default(),
+            stats: Counters::default(),
             tracking: Tracking::default(),
             inbox_bytes_max: Arc::new(AtomicUsize::new(INBOX_BYTES_MAX)),
             next_timer: AtomicU64::new(1),
+            started: OnceLock::new(),
+            run_id: OnceLock::new(),
+            saved: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -83,6 +104,36 @@ impl Server {
             inbox.close(&mut Wakes::default());
         }
         inbox
+    }
+
+    /// Notes when the database was opened, on the monotonic clock and as a time in ms.
+    pub(crate) fn start(&self, at: Duration, now: u64) {
+        // A second start would be that of the same database.
+        self.started.get_or_init(|| at);
+        self.note_save(now);
+    }
+
+    pub(crate) fn started(&self) -> Duration {
+        self.started.get().copied().unwrap_or_default()
+    }
+
+    /// A checkpoint was taken on request.
+    pub(crate) fn note_save(&self, now: u64) {
+        self.saved.store(now / 1_000, Ordering::Relaxed);
+    }
+
+    /// Seconds since 1970 when a checkpoint was last taken on request, or the database was opened.
+    pub(crate) fn last_save(&self) -> u64 {
+        self.saved.load(Ordering::Relaxed)
+    }
+
+    /// 40 digits that tell this opening of the database from others.
+    pub(crate) fn run_id(&self, mut random: impl FnMut() -> u64) -> &str {
+        self.run_id.get_or_init(|| {
+            let mut text: String = (0..3).map(|_| format!("{:016x}", random())).collect();
+            text.truncate(40);
+            text
+        })
     }
 
     /// Whether the store was closed.

@@ -205,6 +205,21 @@ impl Random {
     }
 }
 
+/// A payload of `DUMP` in a version of the format, from what stands before its footer.
+pub(crate) fn sealed(body: &[u8], version: u16) -> Vec<u8> {
+    let mut payload = [body, &version.to_le_bytes()].concat();
+    let mut sum = 0_u64;
+    for byte in &payload {
+        sum ^= u64::from(*byte);
+        for _ in 0..8 {
+            let carry = 0x95ac_9329_ac4b_c9b5 & (sum & 1).wrapping_neg();
+            sum = (sum >> 1) ^ carry;
+        }
+    }
+    payload.extend(sum.to_le_bytes());
+    payload
+}
+
 /// Splits a line at spaces; `"..."` may hold spaces and `\n`, `\r`, `\t`, `\\`, `\"`, `\xHH`.
 pub(crate) fn split(line: &str) -> Vec<Vec<u8>> {
     let mut args = Vec::new();

@@ -66,10 +66,10 @@ pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value, version: Version)
     }
 }
 
-/// A sketch without the estimate that a server keeps in it.
+/// A sketch without the estimate that a server keeps in it; commands on bits may have changed its first byte.
 fn sketch(value: &Value) -> Option<(&[u8], &[u8])> {
     match value {
-        Value::Bytes(b'$', bytes) if bytes.starts_with(b"HYLL") && bytes.len() >= 16 => {
+        Value::Bytes(b'$', bytes) if bytes.len() >= 16 && &bytes[1..4] == b"YLL" => {
             Some((&bytes[..8], &bytes[16..]))
         }
         _ => None,

@@ -1,7 +1,8 @@
 //! What XINFO and XPENDING tell, without what depends on time and on memory.
 //!
 //! Times stand behind a name, or at a fixed place in the row of a pending entry. A server before 7.2 creates a consumer
-//! when it first gets something, so that there neither consumers without pending entries nor their number are compared; what it makes of trimmed entries
+//! when it first gets something, so that there neither consumers without pending entries nor their number are
+//! compared; what it makes of trimmed entries
 //! that a group never read was corrected later.
 
 use crate::server::{Value, Version};

@@ -32,7 +32,9 @@ impl Work<'_> {
     /// Changes libraries when the work commits. The caller holds them.
     pub(crate) fn change_libraries(&mut self, changes: Vec<Change>) {
         let mut libraries = (*self.libraries()).clone();
-        changes.iter().for_each(|change| libraries.apply(change));
+        for change in &changes {
+            libraries.apply(change);
+        }
         self.libraries = Some(Arc::new(libraries));
         self.library_changes.extend(changes);
     }

@@ -82,3 +82,44 @@ fn by(
         Ok(turn(word(lua, given, 0)?, shift(lua, given)?))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::ask;
+    use super::library;
+
+    #[test]
+    fn numbers_are_words_of_32_bits() {
+        for (call, expected) in [
+            ("tobit(2^32 - 1)", "-1"),
+            ("tobit(1.5)", "2"),
+            ("tobit(2.5)", "2"),
+            ("tobit(2^53)", "0"),
+            ("tobit(2^1000)", "0"),
+            ("band(255, 15, 9)", "9"),
+            ("bor(1, '2', 4)", "7"),
+            ("bxor(5, 1)", "4"),
+            ("bnot(0)", "-1"),
+            ("lshift(1, 33)", "2"),
+            ("lshift(1, -1)", "-2147483648"),
+            ("rshift(-1, 28)", "15"),
+            ("arshift(-16, 2)", "-4"),
+            ("rol(1, 31)", "-2147483648"),
+            ("ror(1, 1)", "-2147483648"),
+            ("bswap(1)", "16777216"),
+            ("tohex(255)", "\"000000ff\""),
+            ("tohex(-1, -4)", "\"FFFF\""),
+            ("tohex(1, 100)", "\"00000001\""),
+            ("tohex(1, -2147483648)", "\"00000001\""),
+            ("tohex(1, 0)", "\"\""),
+        ] {
+            assert_eq!(ask(|lua, _| library(lua), call), expected, "{call}");
+        }
+        let missing = ask(|lua, _| library(lua), "band()");
+        assert_eq!(
+            missing,
+            "!\"bad argument #1 to \\'band\\' (number expected, got no value)\""
+        );
+        assert!(ask(|lua, _| library(lua), "band(1, {})").starts_with('!'));
+    }
+}

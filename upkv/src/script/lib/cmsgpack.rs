@@ -151,7 +151,7 @@ impl Packer<'_> {
             }
             match key {
                 Value::Integer(at) if at > 0 => {
-                    most = most.max(usize::try_from(at).unwrap_or(usize::MAX))
+                    most = most.max(usize::try_from(at).unwrap_or(usize::MAX));
                 }
                 _ => list = false,
             }
@@ -331,5 +331,78 @@ impl<'b> Reader<'b> {
             }
         }
         Ok(Value::Table(table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::ask;
+    use super::library;
+
+    #[test]
+    fn values_are_packed_in_the_shortest_form() {
+        for (call, expected) in [
+            ("pack(1, -1, 127, 128)", r"\x01\xff\x7f\xcc\x80"),
+            ("pack(256, 65536)", r"\xcd\x01\x00\xce\x00\x01\x00\x00"),
+            ("pack(-33, -129)", r"\xd0\xdf\xd1\xff\x7f"),
+            (
+                "pack(0.5, 'a', true, nil)",
+                r"\xca?\x00\x00\x00\xa1a\xc3\xc0",
+            ),
+            ("pack({1, 2})", r"\x92\x01\x02"),
+            ("pack({a = 1})", r"\x81\xa1a\x01"),
+            ("pack({[2] = 1})", r"\x81\x02\x01"),
+            ("pack(print)", r"\xc0"),
+            ("pack(0/0)", r"\xcb\xff\xf8\x00\x00\x00\x00\x00\x00"),
+        ] {
+            assert_eq!(ask(library, call), format!("\"{expected}\""), "{call}");
+        }
+    }
+
+    #[test]
+    fn what_is_unpacked_may_be_anything() {
+        for (call, expected) in [
+            (r"unpack('\1\255\161x')", "1, -1, \"x\""),
+            (r"unpack('\146\1\2')", "table of 2"),
+            (r"unpack('')", ""),
+            (r"unpack_one('\1\2')", "1, 1"),
+            (r"unpack_one('\1\2', 1)", "-1, 2"),
+            (r"unpack_limit('\1\2\3', 2)", "2, 1, 2"),
+            (r"unpack('\146\1')", "!\"Missing bytes in input.\""),
+            (
+                r"unpack('\221\255\255\255\255')",
+                "!\"Missing bytes in input.\"",
+            ),
+            (
+                r"unpack('\223\255\255\255\255')",
+                "!\"Missing bytes in input.\"",
+            ),
+            (
+                r"unpack('\219\255\255\255\255')",
+                "!\"Missing bytes in input.\"",
+            ),
+            (r"unpack('\193')", "!\"Bad data format in input.\""),
+            (r"unpack('\129\192\1')", "!\"Bad data format in input.\""),
+            (
+                r"unpack(('\145'):rep(300))",
+                "!\"Too deep nesting in input.\"",
+            ),
+            (
+                r"unpack(('\1'):rep(5000))",
+                "!\"too many values to unpack\"",
+            ),
+            (
+                r"unpack_one('\1', 9)",
+                "!\"Start offset 9 greater than input length 1.\"",
+            ),
+        ] {
+            assert_eq!(ask(library, call), expected, "{call}");
+        }
+        for seed in 0..2_000_u32 {
+            let bytes =
+                (0..12).map(|at| seed.wrapping_mul(2_654_435_761).rotate_left(at * 7) & 255);
+            let bytes: Vec<String> = bytes.map(|byte| format!("\\{byte}")).collect();
+            ask(library, &format!("unpack('{}')", bytes.concat()));
+        }
     }
 }

@@ -164,3 +164,45 @@ pub(super) fn fill(lua: &Lua, host: &Table, meter: &Arc<Meter>) -> mlua::Result<
     host.set("strings", strings::library(lua, meter)?)?;
     host.set("struct", packing::library(lua, meter)?)
 }
+
+/// One call of a library outside of the sandbox.
+#[cfg(test)]
+mod harness {
+    use super::*;
+    use crate::script::ScriptLimits;
+    use crate::script::meter::Running;
+    use crate::storage::{Clock, SystemClock};
+
+    /// The results of a call, or what is wrong after a `!`. The run may build 1 MiB, and take 100,000 steps.
+    pub(super) fn ask(
+        library: impl FnOnce(&Lua, &Arc<Meter>) -> mlua::Result<Table>,
+        call: &str,
+    ) -> String {
+        let lua = Lua::new();
+        let meter = Arc::new(Meter::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let limits = ScriptLimits::new()
+            .memory_bytes(1 << 20)
+            .instructions(100_000);
+        let running = Running::new(false, b"", &[], clock.monotonic(), None);
+        meter.start(limits, &clock, &running);
+        let library = library(&lua, &meter).expect("a library");
+        lua.globals().raw_set("l", library).expect("a global");
+        let results: MultiValue = match lua.load(format!("return l.{call}")).eval() {
+            Ok(results) => results,
+            Err(error) => return format!("!{}", crate::script::state::cause(&error)),
+        };
+        let mut results = results.iter();
+        let ok = results
+            .next()
+            .and_then(Value::as_boolean)
+            .expect("whether it went well");
+        let show = |value: &Value| match value {
+            Value::String(text) => format!("\"{}\"", text.as_bytes().escape_ascii()),
+            Value::Table(table) => format!("table of {}", table.raw_len()),
+            other => other.to_string().expect("no metatable"),
+        };
+        let shown: Vec<String> = results.map(show).collect();
+        format!("{}{}", if ok { "" } else { "!" }, shown.join(", "))
+    }
+}

@@ -342,3 +342,67 @@ fn integer(bytes: &[u8], big: bool, kind: u8) -> f64 {
     let unused = 64 - 8 * u32::try_from(bytes.len().min(8)).unwrap_or(8);
     ((value << unused).cast_signed() >> unused) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::ask;
+    use super::library;
+
+    #[test]
+    fn fields_are_laid_out_as_told() {
+        for (call, expected) in [
+            ("pack('bB', -1, 255)", r#""\xff\xff""#),
+            ("pack('>h', 258)", r#""\x01\x02""#),
+            ("pack('<i3', -2)", r#""\xfe\xff\xff""#),
+            (
+                "pack('!4bi', 1, 2)",
+                r#""\x01\x00\x00\x00\x02\x00\x00\x00""#,
+            ),
+            ("pack('sx', 'ab')", r#""ab\x00\x00""#),
+            ("pack('c2c0', 'abc', 'd')", r#""abd""#),
+            ("unpack('>hB', '\\1\\2\\3')", "258, 3, 4"),
+            ("unpack('<i3', '\\254\\255\\255')", "-2, 4"),
+            ("unpack('bc0', '\\2xyz')", "\"xy\", 4"),
+            ("unpack('s', 'ab\\0c', 2)", "\"b\", 4"),
+            ("size('!4bih')", "10"),
+            ("size('')", "0"),
+        ] {
+            assert_eq!(ask(library, call), expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn no_format_and_no_data_lead_astray() {
+        for call in [
+            "pack('q', 1)",
+            "pack('b')",
+            "pack('b', {})",
+            "pack('i33', 1)",
+            "pack('i99999999999999999999', 1)",
+            "pack('!3')",
+            "pack('!0')",
+            "pack('c2147483647', 'x')",
+            "pack('c5', 'ab')",
+            "unpack('i', 'ab')",
+            "unpack('c0', 'ab')",
+            "unpack('bc0', '\\9x')",
+            "unpack('bc0', '\\255x')",
+            "unpack('s', 'ab')",
+            "unpack('b', 'a', 0)",
+            "unpack('b', 'a', -1)",
+            "unpack('b', 'a', 2)",
+            "unpack('b', 'a', 2^62)",
+            "unpack(('b'):rep(4000), ('x'):rep(4000))",
+            "size('s')",
+            "size('c0')",
+            "size('c2147483647c2147483647')",
+        ] {
+            assert!(ask(library, call).starts_with('!'), "{call}");
+        }
+        // Limits of the run.
+        assert_eq!(
+            ask(library, "pack(('i32'):rep(1e5), ('1'):rep(9):byte(1, -1))").get(..1),
+            Some("!")
+        );
+    }
+}

@@ -10,6 +10,8 @@ use crate::script::meter::Meter;
 const CAPTURES_MAX: usize = 32;
 /// Deepest nesting of one match.
 const DEPTH_MAX: usize = 200;
+/// Bytes that are looked at before they are counted.
+const WALK_MAX: usize = 1 << 12;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Capture {
@@ -79,6 +81,7 @@ impl<'m> Matcher<'m> {
                         return Err("missing '[' after '%f' in pattern".into());
                     }
                     let end = self.end_of_item(set)?;
+                    self.pay(end - set)?;
                     let before = if at == 0 { 0 } else { self.text[at - 1] };
                     let here = self.text.get(at).copied().unwrap_or(0);
                     if self.in_set(before, set, end - 1) || !self.in_set(here, set, end - 1) {
@@ -93,6 +96,7 @@ impl<'m> Matcher<'m> {
                 (b'$', None) => return Ok((at == self.text.len()).then_some(at)),
                 _ => {
                     let end = self.end_of_item(p)?;
+                    self.pay(end - p)?;
                     match self.pattern.get(end) {
                         Some(b'?') => {
                             if self.fits(at, p, end)
@@ -111,6 +115,15 @@ impl<'m> Matcher<'m> {
                     }
                 }
             }
+        }
+    }
+
+    /// Counts bytes that were looked at.
+    fn pay(&self, bytes: usize) -> Outcome<()> {
+        if self.meter.spend(bytes as u64 / 8) {
+            Ok(())
+        } else {
+            Err(stopped())
         }
     }
 
@@ -181,13 +194,16 @@ impl<'m> Matcher<'m> {
     }
 
     fn greedy(&mut self, at: usize, p: usize, end: usize) -> Outcome<Option<usize>> {
-        let mut last = at;
+        let (mut last, mut walked) = (at, 0);
         while self.fits(last, p, end) {
             last += 1;
+            walked += end - p;
+            if walked > WALK_MAX {
+                self.pay(walked)?;
+                walked = 0;
+            }
         }
-        if !self.meter.spend((last - at) as u64 / 8) {
-            return Err(stopped());
-        }
+        self.pay(walked)?;
         loop {
             if let Some(found) = self.go(last, end + 1)? {
                 return Ok(Some(found));
@@ -204,6 +220,7 @@ impl<'m> Matcher<'m> {
             if let Some(found) = self.go(at, end + 1)? {
                 return Ok(Some(found));
             }
+            self.pay(end - p)?;
             if !self.fits(at, p, end) {
                 return Ok(None);
             }

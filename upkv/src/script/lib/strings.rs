@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
-use parking_lot::Mutex;
+use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::pattern::{Capture, Matcher};
 use super::{Fault, Given, Outcome, define, stopped, type_name};
@@ -22,9 +21,7 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         search(lua, given, &meter, false)
     })?;
     let meter = own();
-    define(lua, &t, "gmatch", move |lua, given| {
-        each(lua, given, &meter)
-    })?;
+    define(lua, &t, "step", move |lua, given| step(lua, given, &meter))?;
     let meter = own();
     define(lua, &t, "gsub", move |lua, given| {
         replace(lua, given, &meter)
@@ -160,35 +157,22 @@ fn captures(
     Ok(found)
 }
 
-fn each(lua: &Lua, given: &Given<'_>, meter: &Arc<Meter>) -> Outcome<Function> {
+/// The next match at or after a position, with the position after it; nothing if there is none. The caller keeps the
+/// texts: a state has room for few values of the host.
+fn step(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<MultiValue> {
     let (text, pattern) = (given.text(lua, 0)?, given.text(lua, 1)?);
-    let meter = Arc::clone(meter);
-    let next = Mutex::new(0);
-    let iterator = lua.create_function(move |lua, _: MultiValue| {
-        let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-        let mut next = next.lock();
-        let mut matcher = Matcher::new(&text, &pattern, &meter);
-        for at in *next..=text.len() {
-            let found = matcher.at(at).and_then(|end| match end {
-                Some(end) => Ok(Some((end, captures(lua, &matcher, at, end, true)?))),
-                None => Ok(None),
-            });
-            match found {
-                Ok(Some((end, found))) => {
-                    *next = if end == at { end + 1 } else { end };
-                    let mut found = found;
-                    found.push_front(Value::Boolean(true));
-                    return Ok(found);
-                }
-                Ok(None) => {}
-                Err(Fault::Text(text)) => return (false, text).into_lua_multi(lua),
-                Err(Fault::Lua(error)) => return Err(error),
-            }
+    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
+    let from = usize::try_from(given.integer(lua, 2)?).unwrap_or(usize::MAX);
+    let mut matcher = Matcher::new(&text, &pattern, meter);
+    for at in from..=text.len() {
+        if let Some(end) = matcher.at(at)? {
+            let mut found = captures(lua, &matcher, at, end, true)?;
+            let after = if end == at { end + 1 } else { end };
+            found.push_front(Value::Integer(i64::try_from(after).unwrap_or(i64::MAX)));
+            return Ok(found);
         }
-        *next = text.len() + 1;
-        (true, Value::Nil).into_lua_multi(lua)
-    })?;
-    Ok(iterator)
+    }
+    Ok(MultiValue::new())
 }
 
 fn replace(lua: &Lua, given: &Given<'_>, meter: &Meter) -> Outcome<(mlua::String, usize)> {
@@ -311,4 +295,63 @@ fn fill(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::ask;
+    use super::library;
+
+    #[test]
+    fn patterns_find_and_replace() {
+        for (call, expected) in [
+            ("find('hello', 'l+')", "3, 4"),
+            ("find('a.b', '.', 2, true)", "2, 2"),
+            ("find('hello', '(l)(o)')", "4, 5, \"l\", \"o\""),
+            ("find('', '')", "1, 0"),
+            ("find('abc', '', 10)", "4, 3"),
+            ("match('key=1', '(%w+)=(%d)')", "\"key\", \"1\""),
+            ("match('f(a(b))', '%b()')", "\"(a(b))\""),
+            ("match('abab', '(ab)%1')", "\"ab\""),
+            ("match('x]', '[]]')", "\"]\""),
+            ("gsub('abc', '%w', '%0%0')", "\"aabbcc\", 3"),
+            ("gsub('abc', '', '-')", "\"-a-b-c-\", 4"),
+            ("gsub('abc', 'b', {b = 5})", "\"a5c\", 1"),
+            ("gsub('abc', 'b', '%')", "\"a\\x00c\", 1"),
+            ("step('a b', '%a', 1)", "3, \"b\""),
+            ("step('a b', '%d', 0)", ""),
+            ("step('', '', 0)", "1, \"\""),
+            ("rep('ab', 3)", "\"ababab\""),
+            ("rep('', 2^62)", "\"\""),
+            ("rep('x', -5)", "\"\""),
+        ] {
+            assert_eq!(ask(library, call), expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long_or_builds_much() {
+        for call in [
+            "find('a', '[a')",
+            "find('a', '%')",
+            "find('a', '(')",
+            "match('a', ')')",
+            "find('a', '%b')",
+            "find('a', '%f')",
+            "find('a', '(a)%2')",
+            "find('x', ('('):rep(40))",
+            "find(('a'):rep(3e4), ('a?'):rep(3e4))",
+            "find(('a'):rep(1e4), ('a*'):rep(50) .. 'b')",
+            "find(('a'):rep(1e5), '[' .. ('b'):rep(1e5) .. 'a]*c')",
+            "find(('a'):rep(1e5), '%f[' .. ('b'):rep(1e5) .. ']')",
+            "match(('('):rep(1e5), '%b()')",
+            "gsub(('a'):rep(1e5), 'a', ('b'):rep(100))",
+            "gsub('a', 'a', true)",
+            "gsub('a', 'a', '%9')",
+            "step(('a'):rep(1e4), ('a*'):rep(50) .. 'b', 0)",
+            "rep('x', 2^21)",
+        ] {
+            assert!(ask(library, call).starts_with('!'), "{call}");
+        }
+    }
 }

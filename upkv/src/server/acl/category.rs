@@ -79,7 +79,7 @@ fn subject(group: &str) -> u32 {
 /// The categories of a command.
 pub(crate) fn of(command: &Command) -> u32 {
     let pace = bit(if command.has(FAST) { "fast" } else { "slow" });
-    if matches!(command.handler, Handler::Container) {
+    if matches!(command.handler, Handler::Container) && command.name != "command" {
         return pace;
     }
     let mut found = pace | subject(command.group);
@@ -97,7 +97,9 @@ pub(crate) fn of(command: &Command) -> u32 {
     }
     let (add, remove) = match command.name {
         // These read nothing that is kept.
-        "ping" | "echo" | "command" => (bit("connection"), bit("read")),
+        "ping" | "echo" | "command" | "asking" | "readonly" | "readwrite" => {
+            (bit("connection"), bit("read"))
+        }
         name if name.starts_with("command|") => (bit("connection"), bit("read")),
         name if name.ends_with("|help") => (0, bit("read") | bit("pubsub")),
         "monitor" => (0, bit("connection")),

@@ -3,7 +3,7 @@
 //! A session holds the [`Account`] of its user. Invariant: there is always a user `default`; an account is what its name
 //! stands for until the user is deleted, and then its sessions are closed. Changes are seen by the next command.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod category;
 pub(crate) mod check;
 pub(crate) mod log;

@@ -81,6 +81,21 @@ impl Config {
         (millis > 0).then(|| std::time::Duration::from_millis(millis))
     }
 
+    /// Microseconds from which a command is slow; `None` if none is.
+    pub(crate) fn slow_from_micros(&self) -> Option<u64> {
+        u64::try_from(self.slowlog_log_slower_than.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Slow commands that are kept.
+    pub(crate) fn slowlog_max_len(&self) -> usize {
+        usize::try_from(self.slowlog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Milliseconds from which an event is noted; 0 if none is.
+    pub(crate) fn latency_monitor_threshold(&self) -> u64 {
+        u64::try_from(self.latency_monitor_threshold.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
     pub(crate) fn acllog_max_len(&self) -> usize {
         usize::try_from(self.acllog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
     }

@@ -13,6 +13,7 @@ mod hash;
 mod hll;
 mod keys;
 mod list;
+mod payload;
 mod pools;
 pub(crate) mod script;
 mod set;
@@ -37,6 +38,7 @@ const CHAPTERS: &[&Chapter] = &[
     &list::CHAPTER,
     &set::CHAPTER,
     &stream::CHAPTER,
+    &payload::CHAPTER,
 ];
 
 /// Chapters that work on keys of every type; every case has some of them.

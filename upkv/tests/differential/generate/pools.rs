@@ -189,6 +189,7 @@ pub(super) fn argument(word: &str, r: &mut Random, source: &Source<'_>) -> Vec<u
             let length = *r.pick(&[&0, &1, &8, &20, &64, &300, &5000]);
             (0..length).map(|_| r.next().to_le_bytes()[3]).collect()
         }
+        "payload" => super::payload::payload(r),
         "odd" => odd(r),
         other => panic!("a grammar names {other}, which is no pool"),
     }

@@ -69,7 +69,7 @@ const SCRIPTS: &[Script] = &[
 ];
 
 /// Commands that may differ in a way that is known, but not behind another form of the reply.
-const KNOWN: [&[u8]; 12] = [
+const KNOWN: [&[u8]; 15] = [
     b"BITCOUNT",
     b"BITPOS",
     b"DBSIZE",
@@ -80,7 +80,10 @@ const KNOWN: [&[u8]; 12] = [
     b"HINCRBYFLOAT",
     b"INCRBYFLOAT",
     b"LPOS",
+    b"LREM",
+    b"LSET",
     b"MGET",
+    b"SELECT",
     b"SUBSTR",
 ];
 

@@ -92,6 +92,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("XACKDEL key group [references] IDS (1 id|2 id id|3 id id id) [references]").since(8, 2).often(3),
         rule("XDELEX key [IDS] listed {id}").since(8, 2).rarely(),
         rule("XACKDEL key group [references] [IDS] listed {id}").since(8, 2).rarely(),
+        rule("XREADGROUP GROUP group consumer [COUNT count] [CLAIM idle] [NOACK] STREAMS key unseen").since(8, 4).often(3),
+        rule("XREADGROUP GROUP group consumer CLAIM idle [COUNT count] STREAMS key key > unseen").since(8, 4),
         rule("XADD|XREAD|XREADGROUP|XINFO|XGROUP|XPENDING|XCLAIM [key] [group]").rarely(),
     ],
 };

@@ -17,6 +17,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
                 "78af5f94892f395x", "78af5f94892f39501",
             ],
         ),
+        ("small", &["0", "-5", "1", "-100", "100", "-9223372036854775808", "x", "1.5"]),
+        ("large", &["10", "5", "0", "3", "100", "9223372036854775807", "9223372036854775808", "x"]),
         ("common", &["1", "abc", "10", "", "01"]),
         ("pairs", &["1", "2", "2", "0", "-1", "x", "9223372036854775807"]),
     ],
@@ -45,7 +47,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("SET key common").since(8, 4).often(2),
         rule("SET key common [IFDEQ digest|IFDNE digest] [KEEPTTL|EX span|PXAT milliat|EX badspan]").since(8, 4).often(2),
         // With a bad digest servers would answer twice.
-        rule("SET key common [IFEQ common|IFNE common|IFDEQ 78af5f94892f3950|IFDNE 65cd25028f98f158] [GET] [KEEPTTL|EX span|PXAT milliat|EX badspan]")
+        rule("SET key common [IFEQ common|IFNE common|IFDEQ 78af5f94892f3950|IFDNE 65cd25028f98f158] [GET] \
+             [KEEPTTL|EX span|PXAT milliat|EX badspan]")
             .since(8, 4)
             .often(3),
         rule("SET key value [IFEQ common] [IFDNE 0] [NX|XX]").since(8, 4).rarely(),
@@ -54,6 +57,13 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("MSETEX (1 key value|2 key value key value) [NX|XX] [KEEPTTL|EX span|PX millis|EXAT secondat|PXAT milliat|EX badspan]")
             .since(8, 4)
             .often(2),
+        rule("SET key int").since(8, 8),
+        rule("INCREX key [BYINT int] [LBOUND small] [UBOUND large] [SATURATE] \
+             [EX span|PX millis|EXAT secondat|PXAT milliat|EX badspan|PERSIST] [ENX]")
+            .since(8, 8)
+            .often(3),
+        rule("INCREX key BYFLOAT float [LBOUND float] [UBOUND float] [SATURATE] [EX span|PERSIST] [ENX]").since(8, 8),
+        rule("INCREX key [BYINT int] [BYFLOAT float] [LBOUND float] [UBOUND int] [ENX] [PERSIST] [EX span]").since(8, 8).rarely(),
         rule("MSETEX pairs {key value} [NX|XX] [EX span] [KEEPTTL]").since(8, 4).rarely(),
         rule("LCS key key [LEN] [IDX] [MINMATCHLEN index] [WITHMATCHLEN]").often(2),
     ],

@@ -91,9 +91,10 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         meter: Arc::clone(meter),
     });
     let own = Arc::clone(&codec);
-    let next: Function = lua.globals().raw_get("next")?;
     define(lua, &t, "encode", move |lua, given| {
         one_argument(given)?;
+        // Not kept: a state has room for few values of the host, and a script can make many of these libraries.
+        let next: Function = lua.globals().raw_get("next")?;
         let text = encode::encode(&own.meter, own.settings(), &next, &given.args[0])?;
         Ok(lua.create_string(text)?)
     })?;
@@ -103,33 +104,37 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
         let text = given.text(lua, 0)?;
         decode::decode(lua, &own.meter, own.settings(), &text.as_bytes())
     })?;
+    parameters(lua, &t, &codec)?;
+    Ok(t)
+}
+
+/// What changes settings.
+fn parameters(lua: &Lua, t: &Table, codec: &Arc<Codec>) -> mlua::Result<()> {
     number(
         lua,
-        &t,
-        &codec,
+        t,
+        codec,
         "encode_max_depth",
         i64::from(i32::MAX),
         |s| &mut s.encode_depth,
     )?;
     number(
         lua,
-        &t,
-        &codec,
+        t,
+        codec,
         "decode_max_depth",
         i64::from(i32::MAX),
         |s| &mut s.decode_depth,
     )?;
-    number(lua, &t, &codec, "encode_number_precision", 14, |s| {
+    number(lua, t, codec, "encode_number_precision", 14, |s| {
         &mut s.precision
     })?;
-    flag(lua, &t, &codec, "encode_keep_buffer", |s| {
-        &mut s.keep_buffer
-    })?;
-    flag(lua, &t, &codec, "decode_invalid_numbers", |s| {
+    flag(lua, t, codec, "encode_keep_buffer", |s| &mut s.keep_buffer)?;
+    flag(lua, t, codec, "decode_invalid_numbers", |s| {
         &mut s.decode_invalid
     })?;
-    let own = Arc::clone(&codec);
-    define(lua, &t, "encode_invalid_numbers", move |lua, given| {
+    let own = Arc::clone(codec);
+    define(lua, t, "encode_invalid_numbers", move |lua, given| {
         if !given.is_none(0) {
             let mode = match &given.args[0] {
                 Value::Boolean(true) => Invalid::Written,
@@ -149,8 +154,8 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
             Invalid::Null => Value::String(lua.create_string("null")?),
         })
     })?;
-    let own = Arc::clone(&codec);
-    define(lua, &t, "encode_sparse_array", move |lua, given| {
+    let own = Arc::clone(codec);
+    define(lua, t, "encode_sparse_array", move |lua, given| {
         let most = i64::from(i32::MAX);
         let convert = match given.args.first() {
             None | Some(Value::Nil) => None,
@@ -173,7 +178,7 @@ pub(super) fn library(lua: &Lua, meter: &Arc<Meter>) -> mlua::Result<Table> {
             Value::Integer(settings.sparse_safe),
         ]))
     })?;
-    Ok(t)
+    Ok(())
 }
 
 fn invalid_option(lua: &Lua, given: &Given<'_>) -> Fault {
