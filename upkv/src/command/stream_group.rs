@@ -244,7 +244,7 @@ fn xreadgroup(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 /// Entries, each with how long it was idle and how often it had been delivered: neither, for new ones.
-fn idle_reply(old: Vec<stream_group::Idle>, new: Vec<StreamEntry>) -> Reply {
+fn idle_reply(old: Vec<stream_group::TakenOver>, new: Vec<StreamEntry>) -> Reply {
     let new = new.into_iter().map(|entry| (entry, 0, 0));
     let old = old
         .into_iter()

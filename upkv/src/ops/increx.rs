@@ -9,7 +9,7 @@ use super::{absolute, check_size, keys};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
-use crate::number;
+use crate::number::{self, DecimalError};
 use crate::options::Deadline;
 use crate::value::Object;
 
@@ -66,7 +66,10 @@ pub(crate) fn step(work: &mut Work<'_>, key: &[u8], step: Step<'_>, how: How) ->
         }
         Step::Float { by, least, most } => {
             let value = string::get(work, key)?.unwrap_or_else(|| Bytes::from_static(b"0"));
-            let before = number::decimal_add(&value, b"0").map_err(|_| Error::NotFloat)?;
+            let before = number::decimal_add(&value, b"0").map_err(|error| match error {
+                DecimalError::NotAFloat => Error::NotFloat,
+                DecimalError::NotFinite => Error::refused("ERR value cannot be Infinity"),
+            })?;
             let Some(after) = float_step(&before, by, least, most, how.saturate)? else {
                 return Ok(Stepped::Float(before, "0".to_owned()));
             };

@@ -274,7 +274,7 @@ pub(crate) fn read_new(
 
 /// An entry that was taken over, and what was known about it before.
 #[derive(Debug)]
-pub(crate) struct Idle {
+pub(crate) struct TakenOver {
     pub(crate) entry: StreamEntry,
     /// How long ago it was delivered, in ms.
     pub(crate) waited: u64,
@@ -293,7 +293,7 @@ pub(crate) fn claim_idle(
     consumer: &[u8],
     min_idle: u64,
     count: usize,
-) -> Result<Vec<Idle>> {
+) -> Result<Vec<TakenOver>> {
     let now = work.now;
     let refused = || nothing_to_read(key, group);
     let stream = work.read::<Stream>(key)?.ok_or_else(refused)?;
@@ -305,16 +305,16 @@ pub(crate) fn claim_idle(
         .collect();
     due.sort_unstable();
     let claimed = due.into_iter().filter_map(|(delivered, id)| {
-        Some(Idle {
+        Some(TakenOver {
             entry: StreamEntry::copy(stream.entries().get(id)?),
             waited: now.saturating_sub(delivered),
             count: found.pending.get(&id)?.count,
         })
     });
-    let claimed: Vec<Idle> = claimed.take(count).collect();
+    let claimed: Vec<TakenOver> = claimed.take(count).collect();
     meet(work, key, group, consumer)?;
     if !claimed.is_empty() {
-        let again = |idle: &Idle| (idle.entry.id, idle.count.saturating_add(1));
+        let again = |idle: &TakenOver| (idle.entry.id, idle.count.saturating_add(1));
         let ids = claimed.iter().map(again).collect();
         let mut edit = work.edit_of::<Stream>(key, false)?.ok_or_else(refused)?;
         edit.assign(group, consumer, now, ids);

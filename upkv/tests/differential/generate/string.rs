@@ -7,6 +7,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
     name: "string",
     letter: 's',
     pools: &[
+        ("step", &["0.5", "-2", "3e2", "-0", "1", "x", "inf", "nan"]),
         ("offset", &["0", "1", "5", "60", "100", "5000", "-1", "536870912", "9223372036854775807", "x"]),
         // Of 1, the empty string, abc and 10.
         (
@@ -42,7 +43,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("INCRBY|DECRBY key int").often(2),
         rule("INCRBYFLOAT key float"),
         rule("INCREX key [BYINT int] [LBOUND int] [UBOUND int] [SATURATE] [EX span|PX millis|EXAT secondat|PXAT milliat|PERSIST|EX badspan] [ENX]").since(8, 8).often(2),
-        rule("INCREX key BYFLOAT 0.5|-2|3e2|-0|x|inf|nan [LBOUND int] [UBOUND int] [SATURATE] [EX span|PERSIST] [ENX]").compare(Compare::Numbers(1e-9)).since(8, 8),
+        rule("INCREX key BYFLOAT step [LBOUND int] [UBOUND int] [SATURATE] [EX span|PERSIST] [ENX]").compare(Compare::Numbers(1e-9)).since(8, 8),
         rule("SET key common").since(8, 4).often(2),
         rule("SET key common [IFDEQ digest|IFDNE digest] [KEEPTTL|EX span|PXAT milliat|EX badspan]").since(8, 4).often(2),
         // With a bad digest servers would answer twice.
