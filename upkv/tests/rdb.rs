@@ -402,11 +402,15 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), bytes].concat()
 }
 
-/// The encodings of Redis 2.4 to 6.2, which no server writes any more, mean the same to a server and here.
-#[test]
-fn old_encodings_are_read() {
-    let long = "a text of more than sixty-three bytes, which takes a length of two bytes in front, and so on".repeat(3);
-    let texts: Vec<&[u8]> = vec![
+/// A text whose length takes two bytes.
+fn long_text() -> String {
+    "a text of more than sixty-three bytes, which takes a length of two bytes in front, and so on"
+        .repeat(3)
+}
+
+/// Texts that packed forms hold in all their ways, numbers of every width among them.
+fn texts(long: &str) -> Vec<&[u8]> {
+    vec![
         b"0",
         b"12",
         b"13",
@@ -423,7 +427,13 @@ fn old_encodings_are_read() {
         long.as_bytes(),
         b"after the long one",
         b"\0\xff",
-    ];
+    ]
+}
+
+/// Values in encodings that only old servers write, each as its kind and body.
+fn old_encodings() -> Vec<(&'static str, Vec<u8>)> {
+    let long = long_text();
+    let texts = texts(&long);
     let zset: Vec<&[u8]> = vec![
         b"a",
         b"-1.5",
@@ -447,7 +457,7 @@ fn old_encodings_are_read() {
     let members = [-5_i16, 0, 300]
         .iter()
         .flat_map(|member| member.to_le_bytes());
-    let cases = [
+    vec![
         ("list", of(10, ziplist(&texts))),
         ("quicklist", quicklist.concat()),
         ("zset", of(12, ziplist(&zset))),
@@ -484,7 +494,13 @@ fn old_encodings_are_read() {
             "plain-hash",
             [vec![4, 1], string(b"f"), string(b"v")].concat(),
         ),
-    ];
+    ]
+}
+
+/// The encodings of Redis 2.4 to 6.2, which no server writes any more, mean the same to a server and here.
+#[test]
+fn old_encodings_are_read() {
+    let cases = old_encodings();
     let db = mounted();
     for (key, body) in &cases {
         let reply = db.command([b"RESTORE", key.as_bytes(), b"0", &sealed(body, 9)]);

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_newest_are_kept_and_arguments_are_cut() {
-        let log = SlowLog::default();
+        let kept_log = SlowLog::default();
         let long = vec![b'x'; 200];
         for _ in 0..5 {
             let args = shortened(&[b"SET", b"k", &long]);
@@ -106,9 +106,9 @@ mod tests {
                 address: String::new(),
                 name: String::new(),
             };
-            log.add(slow, 3);
+            kept_log.add(slow, 3);
         }
-        let kept = log.newest(usize::MAX);
+        let kept = kept_log.newest(usize::MAX);
         assert_eq!(
             kept.iter().map(|slow| slow.id).collect::<Vec<_>>(),
             [4, 3, 2]
@@ -119,7 +119,7 @@ mod tests {
             &*shortened(&vec![&b"a"[..]; 40])[31],
             b"... (9 more arguments)"
         );
-        log.reset();
-        assert_eq!(log.len(), 0);
+        kept_log.reset();
+        assert_eq!(kept_log.len(), 0);
     }
 }
