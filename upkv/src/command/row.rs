@@ -221,8 +221,12 @@ impl Command {
                     .and_then(|wanted| usize::try_from(wanted).ok())
                     .unwrap_or(0);
                 let start = count + 1;
-                let end = start.saturating_add(wanted).min(args.len());
-                let mut found: Vec<usize> = (start.min(end)..end).collect();
+                let end = start.saturating_add(wanted);
+                // As in Redis: with fewer arguments than that there is no key at all.
+                if end > args.len() {
+                    return Vec::new();
+                }
+                let mut found: Vec<usize> = (start..end).collect();
                 found.extend((destination && args.len() > 1).then_some(1));
                 found
             }

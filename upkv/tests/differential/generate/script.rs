@@ -90,7 +90,9 @@ const KNOWN: [&[u8]; 15] = [
 fn is_plain(line: &Line) -> bool {
     let name = line.args[0].to_ascii_uppercase();
     let is_known = KNOWN.contains(&&name[..]) || name.ends_with(b"SCAN") || name.starts_with(b"PF");
-    line.compare == Compare::Exact && !is_known
+    // Errors quote such arguments in another way, which shows in the other form.
+    let is_text = |arg: &Vec<u8>| std::str::from_utf8(arg).is_ok() && !arg.contains(&0);
+    line.compare == Compare::Exact && !is_known && line.args.iter().all(is_text)
 }
 
 /// Puts about half of the commands into scripts. Those that wait outside of a transaction are left as they are.
