@@ -4,52 +4,21 @@
 
 mod kv;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kv::every::{EveryWorkload, observe};
 use upkv::storage::Random;
 use upkv::storage::testing::{Run, Workload, decode, scaled};
+use upkv::storage::vfs::MemVfs;
 use upkv::{Db, ManualClock, Store};
 
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("upkv-damage-{name}-{}", std::process::id()));
-        std::fs::remove_dir_all(&dir).ok();
-        Self(dir)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-fn open(dir: &Path) -> Result<Store, upkv::storage::Error> {
-    Store::builder(dir)
+fn open(disk: &MemVfs) -> Result<Store, upkv::storage::Error> {
+    Store::builder("/sim/store")
+        .vfs(Arc::new(disk.clone()))
         .clock(Arc::new(ManualClock::default()))
-        .segment_bytes(256 * 1024)
+        .segment_bytes(64 * 1024)
         .background(false)
         .open()
-}
-
-/// All files of a directory, by their paths in it.
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).expect("a directory") {
-        let path = entry.expect("listed").path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            let bytes = std::fs::read(&path).expect("a file");
-            found.push((path, bytes));
-        }
-    }
-    found.sort();
-    found
 }
 
 fn below(random: &Random, bound: usize) -> usize {
@@ -77,8 +46,8 @@ fn change(body: &mut [u8], random: &Random) {
     }
 }
 
-fn run(dir: &Path, seed: u64, steps: u64, checkpoint: bool) {
-    let store = open(dir).expect("a store");
+fn run(disk: &MemVfs, seed: u64, steps: u64, checkpoint: bool) {
+    let store = open(disk).expect("a store");
     let workload = EveryWorkload::default();
     let db = workload.open(&store, "kv").expect("mounts");
     let random = Random::seeded(seed);
@@ -100,35 +69,30 @@ fn run(dir: &Path, seed: u64, steps: u64, checkpoint: bool) {
 
 #[test]
 fn wrong_contents_are_refused_or_read() {
-    let (source, target) = (Dir::new("source"), Dir::new("target"));
     let (mut mounted, mut refused) = (0, 0);
     for seed in 0..scaled(6) {
-        std::fs::remove_dir_all(&source.0).ok();
-        let checkpoint = seed % 2 == 0;
-        run(&source.0, seed, 250, checkpoint);
-        let intact = files(&source.0);
-        for round in 0..scaled(100) {
+        let source = MemVfs::new();
+        run(&source, seed, 250, seed % 2 == 0);
+        for round in 0..scaled(60) {
             let random = Random::seeded(seed << 32 | round);
-            std::fs::remove_dir_all(&target.0).ok();
-            for (path, bytes) in &intact {
-                let to = target.0.join(path.strip_prefix(&source.0).expect("inside"));
-                std::fs::create_dir_all(to.parent().expect("inside")).expect("makes it");
-                let mut change = |body: &mut [u8]| {
+            let target = source.copy();
+            for (path, bytes) in source.contents() {
+                let mut seldom = |body: &mut [u8]| {
                     if random.below(40) == 0 {
-                        self::change(body, &random);
+                        change(body, &random);
                     }
                 };
                 let extension = path.extension().and_then(|end| end.to_str());
                 let bytes = match extension {
-                    Some("log") => decode::with_other_contents(bytes, &mut change),
+                    Some("log") => decode::with_other_contents(&bytes, &mut seldom),
                     Some("ckp") => {
-                        decode::with_other_blocks(bytes, &mut |block| self::change(block, &random))
+                        decode::with_other_blocks(&bytes, &mut |block| change(block, &random))
                     }
-                    _ => bytes.clone(),
+                    _ => bytes,
                 };
-                std::fs::write(&to, bytes).expect("writes");
+                target.put(&path, bytes);
             }
-            let outcome = std::panic::catch_unwind(|| mount(&target.0));
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| mount(&target)));
             match outcome.unwrap_or_else(|_| panic!("seed {seed}, round {round}")) {
                 Ok(()) => mounted += 1,
                 Err(_) => refused += 1,
@@ -142,8 +106,8 @@ fn wrong_contents_are_refused_or_read() {
 }
 
 /// Opens what is there and looks at everything in it.
-fn mount(dir: &Path) -> Result<(), String> {
-    let store = open(dir).map_err(|error| error.to_string())?;
+fn mount(disk: &MemVfs) -> Result<(), String> {
+    let store = open(disk).map_err(|error| error.to_string())?;
     let db = Db::mount(&store, "kv").map_err(|error| error.to_string())?;
     db.audit().expect("the counts agree");
     observe(&db).map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use libfuzzer_sys::fuzz_target;
 use upkv::{Db, ManualClock, Reply, Store};
@@ -56,11 +56,19 @@ fuzz_target!(|bytes: &[u8]| {
     let store = Store::memory_builder().clock(Arc::new(ManualClock::default()));
     let store = store.background(false).open().expect("a store");
     let db = Db::mount(&store, "fuzz").expect("mounts");
-    for line in ["HSET h f 1 g 2", "ZADD z 1 a 2 b", "RPUSH list a b", "SADD set a 1", "XADD stream 1-1 f v"] {
+    for line in [
+        "HSET h f 1 g 2",
+        "ZADD z 1 a 2 b",
+        "RPUSH list a b",
+        "SADD set a 1",
+        "XADD stream 1-1 f v",
+    ] {
         db.command(line.split(' ')).expect("a right command");
     }
-    db.command(["JSON.SET", "doc", "$", r#"{"a":[1,2]}"#]).expect("a right command");
-    db.command(["XGROUP", "CREATE", "stream", "group", "0"]).expect("a right command");
+    db.command(["JSON.SET", "doc", "$", r#"{"a":[1,2]}"#])
+        .expect("a right command");
+    db.command(["XGROUP", "CREATE", "stream", "group", "0"])
+        .expect("a right command");
     let mut session = db.session();
     let mut input = Input(bytes);
     while !input.0.is_empty() {
@@ -69,12 +77,15 @@ fuzz_target!(|bytes: &[u8]| {
         for _ in 0..input.byte() % 9 {
             line.push(input.argument(&words));
         }
-        let future = pin!(session.command_async(line));
-        match future.poll(&mut Context::from_waker(Waker::noop())) {
-            std::task::Poll::Ready(Ok(reply)) => well_formed(&reply),
-            std::task::Poll::Ready(Err(error)) => well_formed(&Reply::from(&error)),
+        let outcome = {
+            let future = pin!(session.command_async(line));
+            future.poll(&mut Context::from_waker(Waker::noop()))
+        };
+        match outcome {
+            Poll::Ready(Ok(reply)) => well_formed(&reply),
+            Poll::Ready(Err(error)) => well_formed(&Reply::from(&error)),
             // It waits: its session has nothing more to do.
-            std::task::Poll::Pending => session = db.session(),
+            Poll::Pending => session = db.session(),
         }
         db.command(["CLIENT", "UNPAUSE"]).ok();
     }
