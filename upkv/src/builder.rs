@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::db::Db;
 use crate::error::Result;
 use crate::options::{DbOptions, Eviction};
+use crate::profile::{Limits, Profile};
 use crate::storage::{Clock, Durability, Store};
 
 /// The name under which a private store holds its one database.
@@ -74,6 +75,18 @@ impl Builder {
     /// See [`DbOptions::shards`]. Default: `max(16, 32 x cores)`.
     pub fn shards(mut self, count: usize) -> Self {
         self.options = self.options.shards(count);
+        self
+    }
+
+    /// See [`DbOptions::profile`]. Default: [`Profile::Redis`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.options = self.options.profile(profile);
+        self
+    }
+
+    /// See [`DbOptions::limits`]. Default: none.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options = self.options.limits(limits);
         self
     }
 

@@ -8,6 +8,7 @@ use crate::builder::Builder;
 use crate::command;
 use crate::command::{Reply, Session};
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, DATABASES, Engine, Keys};
 use crate::keyspace::work::Work;
 use crate::ops;
@@ -19,7 +20,9 @@ use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token}
 use crate::transaction::{self, Transaction};
 use crate::value::Kind;
 use crate::value::owned::Value;
-use crate::view::{Hash, Json, Keys as KeyIter, List, Set as SetView, Stream, Zset};
+use crate::view::{
+    Bits, Geo, Hash, HyperLogLog, Json, Keys as KeyIter, List, Set as SetView, Stream, Zset,
+};
 
 /// The store's number for engines of this kind.
 const KIND: u8 = 1;
@@ -228,7 +231,12 @@ impl Db {
     ///
     /// That of the handle: by default a process crash loses nothing and a power loss at most one second.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        self.set_with(key, value, SetOptions::new()).map(drop)
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.engine.check_room()?;
+        match self.engine.set_directly(self.caller(), key, value)? {
+            Direct::Done(()) => Ok(()),
+            Direct::Ordinary => self.set_with(key, value, SetOptions::new()).map(drop),
+        }
     }
 
     /// Sets a string under conditions and with a deadline; whether it was set.
@@ -415,7 +423,11 @@ impl Db {
     /// As [`Db::incr`].
     pub fn incr_by(&self, key: impl AsRef<[u8]>, change: i64) -> Result<i64> {
         let key = key.as_ref();
-        self.grow(key, |work| ops::string::incr_by(work, key, change))
+        self.engine.check_room()?;
+        match self.engine.add_directly(self.caller(), key, change)? {
+            Direct::Done(sum) => Ok(sum),
+            Direct::Ordinary => self.run(key, |work| ops::string::incr_by(work, key, change)),
+        }
     }
 
     /// Adds to the decimal at `key`, exactly to 17 fractional digits; the sum.
@@ -585,6 +597,21 @@ impl Db {
 
     // --- doors
 
+    /// The bits of the string at `key`; does no work yet.
+    pub fn bits(&self, key: impl AsRef<[u8]>) -> Bits<'_, Self> {
+        Bits::new(self, key.as_ref())
+    }
+
+    /// The places in the sorted set at `key`; does no work yet.
+    pub fn geo(&self, key: impl AsRef<[u8]>) -> Geo<'_, Self> {
+        Geo::new(self, key.as_ref())
+    }
+
+    /// The HyperLogLog at `key`; does no work yet.
+    pub fn hyperloglog(&self, key: impl AsRef<[u8]>) -> HyperLogLog<'_, Self> {
+        HyperLogLog::new(self, key.as_ref())
+    }
+
     /// The hash at `key`; does no work yet.
     pub fn hash(&self, key: impl AsRef<[u8]>) -> Hash<'_, Self> {
         Hash::new(self, key.as_ref())
@@ -632,8 +659,8 @@ impl Db {
     /// # Ok::<(), upkv::Error>(())
     /// ```
     pub fn command<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
-        let owned: Vec<A> = args.into_iter().collect();
-        let args: Vec<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
+        let owned: command::Words<A> = args.into_iter().collect();
+        let args: command::Words<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
         command::execute(self, &args)
     }
 

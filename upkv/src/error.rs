@@ -60,6 +60,10 @@ pub enum Error {
     /// An RDB file could not be read or written.
     #[error("{0}")]
     Rdb(#[source] Box<crate::rdb::RdbError>),
+    /// A value is not of the Rust type that was asked for, or cannot be written as JSON.
+    #[cfg(feature = "serde")]
+    #[error("ERR {0}")]
+    Codec(#[source] Box<serde_json::Error>),
     /// The store below refused or failed.
     #[error("{0}")]
     Storage(#[source] storage::Error),

@@ -31,6 +31,7 @@
 //!
 //! - `engine` (default): the key-value engine. Without it the crate is [`storage`] alone.
 //! - `lua`: scripts and functions in Lua 5.1 ([`Db::script`], `EVAL`, `FCALL`); builds the C code of Lua.
+//! - `serde`: whole values of Rust types as JSON ([`Db::get_as`], [`Db::set_as`]).
 //! - `test-util`: simulated and faulty disks and the crash harness in [`storage`].
 
 #![deny(unsafe_code)]
@@ -69,6 +70,8 @@ mod options;
 #[cfg(feature = "engine")]
 mod persist;
 #[cfg(feature = "engine")]
+mod profile;
+#[cfg(feature = "engine")]
 mod rdb;
 #[cfg(feature = "engine")]
 mod resp;
@@ -82,6 +85,8 @@ mod stats;
 mod subscription;
 #[cfg(feature = "engine")]
 mod transaction;
+#[cfg(feature = "serde")]
+mod typed;
 #[cfg(feature = "engine")]
 mod value;
 #[cfg(feature = "engine")]
@@ -96,6 +101,7 @@ pub use crate::{
     error::{Error, Result},
     ops::stream::StreamEntry,
     options::{DbOptions, Eviction, SetOptions},
+    profile::{Limits, Profile},
     rdb::{ExportReport, ImportReport, RdbError},
     resp::{Connection, FeedFuture, NextOutput, Output},
     server::inbox::Message,
@@ -104,8 +110,9 @@ pub use crate::{
     transaction::Transaction,
     value::{Kind, owned::Value, stream::StreamId},
     view::{
-        Elements, Entries, Fields, Hash, Json, Keys, List, Members, Scored, Set, SetMembers, Sort,
-        Stream, StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Zset,
+        BitOperation, Bits, Elements, Entries, Fields, Geo, GeoMatch, GeoPoint, GeoSearch, Hash,
+        HyperLogLog, Json, Keys, List, Members, Overflow, Scored, Set, SetMembers, Sort, Stream,
+        StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Waiting, Zset,
     },
 };
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::profile::{Limits, Profile, Rules};
 use crate::storage::{Durability, Timestamp};
 
 /// Settings of a mounted database. Every field has a default.
@@ -24,6 +25,7 @@ pub struct DbOptions {
     pub(crate) eviction_samples: Option<usize>,
     pub(crate) durability: Option<Durability>,
     pub(crate) shards: Option<usize>,
+    pub(crate) rules: Rules,
     #[cfg(feature = "lua")]
     pub(crate) script_limits: crate::script::ScriptLimits,
 }
@@ -176,6 +178,20 @@ impl DbOptions {
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = Some(count);
+        self
+    }
+
+    /// Whose commands the database follows where Redis and Upstash differ. Default: [`Profile::Redis`].
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.rules.profile = profile;
+        self
+    }
+
+    /// How large requests and data may become. Default: [`Limits::new`], which limits nothing.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.rules.limits = limits;
         self
     }
 

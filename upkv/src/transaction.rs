@@ -17,7 +17,7 @@ use crate::ops::keys::ExpireIf;
 use crate::options::{SetOptions, millis};
 use crate::storage::{self, Enlist, Hold, Store};
 use crate::value::owned::Value;
-use crate::view::{Hash, Json, List, Set, Stream, Target, Zset};
+use crate::view::{Bits, Geo, Hash, HyperLogLog, Json, List, Set, Stream, Target, Zset};
 
 /// Starts over at most this often before cold values are read under the locks.
 const RESTARTS_MAX: usize = 8;
@@ -204,6 +204,21 @@ impl Transaction<'_> {
         let mut work = self.work.borrow_mut();
         let at = i64::try_from(work.now.saturating_add(millis(span))).unwrap_or(i64::MAX);
         ops::keys::expire_at(&mut work, key.as_ref(), at, ExpireIf::default())
+    }
+
+    /// See [`Db::bits`].
+    pub fn bits(&self, key: impl AsRef<[u8]>) -> Bits<'_, Self> {
+        Bits::new(self, key.as_ref())
+    }
+
+    /// See [`Db::geo`].
+    pub fn geo(&self, key: impl AsRef<[u8]>) -> Geo<'_, Self> {
+        Geo::new(self, key.as_ref())
+    }
+
+    /// See [`Db::hyperloglog`].
+    pub fn hyperloglog(&self, key: impl AsRef<[u8]>) -> HyperLogLog<'_, Self> {
+        HyperLogLog::new(self, key.as_ref())
     }
 
     /// See [`Db::hash`].

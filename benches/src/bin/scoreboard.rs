@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use benches::Result;
+use benches::allocator::Counting;
 use benches::floor;
 use benches::machine::Machine;
 use benches::measure::Effort;
 use benches::report::{Record, Row, Verdict, figure};
 use benches::suite::{Bench, FAMILIES, Family};
 
+#[global_allocator]
+static HEAP: Counting = Counting;
+
 const USAGE: &str =
-    "usage: scoreboard [store|kv|vector|queue|flow|ratelimit|all]... [--quick] [--dir DIR]
+    "usage: scoreboard [store|kv|redis|vector|queue|flow|ratelimit|all]... [--quick] [--dir DIR]
 
   --quick    smaller sizes and shorter runs; nothing is kept
   --dir DIR  measure in DIR; default target/scoreboard in the workspace

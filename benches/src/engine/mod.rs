@@ -8,4 +8,5 @@ pub mod kv;
 pub mod log;
 pub mod queue;
 pub mod ratelimit;
+pub mod redis;
 pub mod vector;

@@ -4,6 +4,7 @@ pub mod flow;
 pub mod kv;
 pub mod queue;
 pub mod ratelimit;
+pub mod redis;
 pub mod store;
 pub mod vector;
 
@@ -20,6 +21,7 @@ pub type Family = (&'static str, fn(&mut Bench) -> Result<()>);
 pub const FAMILIES: &[Family] = &[
     ("store", store::run),
     ("kv", kv::run),
+    ("redis", redis::run),
     ("vector", vector::run),
     ("queue", queue::run),
     ("flow", flow::run),

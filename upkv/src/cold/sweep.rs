@@ -104,7 +104,7 @@ impl Engine {
                 continue;
             }
             if !entry.slot.home.deltas().is_empty() {
-                stale.push(entry.key.clone());
+                stale.push((*entry.key).into());
                 continue;
             }
             freed += demote(entry);

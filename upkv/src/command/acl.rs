@@ -86,6 +86,11 @@ impl Session {
         note(self.server(), &self.client, entry);
     }
 
+    /// Whether ACL SAVE and ACL LOAD only bring nodes to the same users, of which there is one.
+    fn shares_users(&self) -> bool {
+        self.db.engine.rules.is_upstash() && self.server().acl.store().is_err()
+    }
+
     fn account_of(&self, name: &[u8]) -> Option<Arc<Account>> {
         self.server().acl.find(str::from_utf8(name).ok()?)
     }
@@ -256,7 +261,9 @@ fn getuser(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     ];
     pairs.extend(rights(root));
     let others = others.iter().map(|other| Reply::Map(rights(other)));
-    pairs.push((text("selectors"), Reply::Array(others.collect())));
+    if !session.db.engine.rules.is_upstash() {
+        pairs.push((text("selectors"), Reply::Array(others.collect())));
+    }
     Ok(Reply::Map(pairs))
 }
 
@@ -357,6 +364,9 @@ fn resttoken(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn save(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
+    if session.shares_users() {
+        return Ok(Reply::OK);
+    }
     let acl = &session.server().acl;
     let store = acl.store()?;
     let mut lines = acl.lines().join("\n");
@@ -369,6 +379,9 @@ fn save(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
 }
 
 fn load(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
+    if session.shares_users() {
+        return Ok(Reply::OK);
+    }
     let me = session.id();
     let store = session.server().acl.store()?;
     let lines = store.load().map_err(|error| {
@@ -381,6 +394,7 @@ fn load(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
 
 fn log(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     const COUNT: i64 = 10;
+    let keeps_log = !session.db.engine.rules.is_upstash();
     let log = &session.server().acl.log;
     let count = match &args[2..] {
         [] => COUNT,
@@ -392,7 +406,8 @@ fn log(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
         _ => return Err(wrong_arguments("ACL", args[1])),
     };
     let now = session.now();
-    let shown = log.newest(usize::try_from(count).unwrap_or(0));
+    let count = usize::try_from(count).unwrap_or(0);
+    let shown = log.newest(if keeps_log { count } else { 0 });
     let millis = |at: Timestamp| Reply::Int(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
     let shown = shown.into_iter().map(|entry| {
         let age = now.saturating_since(entry.updated).as_secs_f64();

@@ -1,7 +1,6 @@
 //! Reading arguments: numbers, keywords and options, with the errors Redis gives.
 
 use crate::error::{Error, Result};
-use crate::keyspace::engine::DATABASES;
 use crate::number;
 use crate::options::Deadline;
 
@@ -20,15 +19,15 @@ pub(crate) fn is(text: &[u8], keyword: &str) -> bool {
     text.eq_ignore_ascii_case(keyword.as_bytes())
 }
 
-/// The number of a database.
-pub(crate) fn database(text: &[u8]) -> Result<u8> {
+/// The number of a database, of which there are so many.
+pub(crate) fn database(text: &[u8], count: u8) -> Result<u8> {
     let index = int(text)?;
     if i32::try_from(index).is_err() {
         return Err(Error::refused(
             "ERR value is out of range, value must between -2147483648 and 2147483647",
         ));
     }
-    let index = u8::try_from(index).ok().filter(|db| *db < DATABASES);
+    let index = u8::try_from(index).ok().filter(|db| *db < count);
     index.ok_or_else(no_such_database)
 }
 

@@ -95,44 +95,22 @@ fn bitpos(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 
 fn bitop(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let name = String::from_utf8_lossy(args[1]).to_ascii_uppercase();
-    let join = match &name[..] {
-        "AND" => Join::And,
-        "OR" => Join::Or,
-        "XOR" => Join::Xor,
-        "NOT" => Join::Not,
-        "DIFF" => Join::Diff,
-        "DIFF1" => Join::Diff1,
-        "ANDOR" => Join::AndOr,
-        "ONE" => Join::One,
-        _ => return Err(Error::syntax()),
-    };
+    let join = Join::of_name(&name).ok_or_else(Error::syntax)?;
     let sources = &args[3..];
-    if join == Join::Not && sources.len() != 1 {
-        let text = "ERR BITOP NOT must be called with a single source key.";
-        return Err(Error::refused(text));
-    }
-    if matches!(join, Join::Diff | Join::Diff1 | Join::AndOr) && sources.len() < 2 {
-        let text = format!("ERR BITOP {name} must be called with at least two source keys.");
-        return Err(Error::refused_with(text));
-    }
+    join.check_count(sources.len())?;
     bits::join(work, join, args[2], sources).map(Reply::count)
 }
 
 fn int_type(text: &[u8]) -> Result<IntType> {
-    let refused = || {
-        Error::refused(
-            "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
-        )
-    };
     let (signed, width) = match text {
         [b'i', width @ ..] => (true, width),
         [b'u', width @ ..] => (false, width),
-        _ => return Err(refused()),
+        _ => return Err(bits::bad_type()),
     };
     let width = number::parse_i64(width).and_then(|width| u8::try_from(width).ok());
     width
         .and_then(|width| IntType::new(signed, width))
-        .ok_or_else(refused)
+        .ok_or_else(bits::bad_type)
 }
 
 /// An offset in bits; `#n` is the n-th integer of the type.

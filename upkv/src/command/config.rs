@@ -1,6 +1,6 @@
 //! Chapter: parameters. CONFIG and its subcommands.
 
-use super::args::Args;
+use super::args::{self, Args};
 use super::client::lines_of_help;
 use super::reply::Reply;
 use super::row::{CONTAINER, Command, NO_KEYS, data, rows, session};
@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::server::config;
 use crate::stats::ShardStats;
+
+/// The one parameter that Upstash shows and sets.
+const UPSTASH_PARAMETER: &str = "notify-keyspace-events";
 
 pub(super) static ROWS: &[Command] = rows! { "server";
     "config" -2 NOSCRIPT | LOADING | STALE, NO_KEYS, CONTAINER, "2.0.0", "that of the subcommand",
@@ -44,7 +47,13 @@ fn help(_session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
     reason = "every row of the table has this signature"
 )]
 fn get(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
-    let found = config::find(&session.db.engine, &args[2..]);
+    let engine = &session.db.engine;
+    let mut found = config::find(engine, &args[2..]);
+    if engine.rules.is_upstash() {
+        found.retain(|(name, _)| name.eq_ignore_ascii_case(UPSTASH_PARAMETER));
+        let items = found.into_iter().flat_map(|(name, value)| [name, value]);
+        return Ok(Reply::Array(items.map(Reply::bulk).collect()));
+    }
     let pairs = found
         .into_iter()
         .map(|(name, value)| (Reply::bulk(name), Reply::bulk(value)));
@@ -56,7 +65,18 @@ fn set(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     if !rest.is_empty() {
         return Err(Error::syntax());
     }
-    config::set(&session.db.engine, pairs)?;
+    let engine = &session.db.engine;
+    if engine.rules.is_upstash() {
+        // One after the other: what came before an error holds.
+        for pair in pairs {
+            if !args::is(pair[0], UPSTASH_PARAMETER) {
+                return Err(config::unknown(pair[0]));
+            }
+            config::set(engine, &[*pair])?;
+        }
+        return Ok(Reply::OK);
+    }
+    config::set(engine, pairs)?;
     session.over_memory |= pairs.iter().any(|[name, _]| config::concerns_memory(name));
     // Inside a transaction shards are locked, and it ends with this.
     if !session.in_exec {

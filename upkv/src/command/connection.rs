@@ -161,7 +161,8 @@ fn hello(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn select(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
-    session.select(args::database(args[1])?);
+    let databases = session.db.engine.rules.databases();
+    session.select(args::database(args[1], databases)?);
     Ok(Reply::OK)
 }
 

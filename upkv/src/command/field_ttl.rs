@@ -8,6 +8,7 @@ use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::field_ttl::{self, FieldDeadline, SetIf, Touch, check_deadline};
 use crate::ops::keys::ExpireIf;
+use crate::value::Kind;
 
 pub(super) static ROWS: &[Command] = rows! { "hash";
     "hexpire" -6 WRITE | FAST, ONE, data(hexpire), "7.4.0", "O(fields log n)",
@@ -80,7 +81,13 @@ fn expire_with(
     seconds: bool,
     relative: bool,
 ) -> Result<Reply> {
-    let at = deadline(args[2], seconds, relative, work.now, command)?;
+    work.expect_kind(args[1], Kind::Hash)?;
+    // Upstash takes a time before the present one, too, and removes the fields.
+    let time = match args::int(args[2]) {
+        Ok(..0) if work.engine.rules.is_upstash() => b"0",
+        _ => args[2],
+    };
+    let at = deadline(time, seconds, relative, work.now, command)?;
     let mut when = ExpireIf::default();
     let mut rest = &args[3..];
     match rest[0].to_ascii_uppercase().as_slice() {
@@ -120,6 +127,7 @@ fn deadlines(
     args: &Args<'_>,
     convert: impl Fn(u64, u64) -> u64,
 ) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let fields = fields(&args[2..], NOT_POSITIVE)?;
     let now = work.now;
     let found = field_ttl::deadlines(work, args[1], fields)?;
@@ -151,6 +159,7 @@ fn hpexpiretime(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn hpersist(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let fields = fields(&args[2..], NOT_POSITIVE)?;
     let before = field_ttl::persist(work, args[1], fields)?;
     let number = |deadline| match deadline {
@@ -169,6 +178,7 @@ fn values(found: Vec<Option<bytes::Bytes>>) -> Reply {
 }
 
 fn hgetdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let fields = fields(&args[2..], NOT_POSITIVE)?;
     field_ttl::get_del(work, args[1], fields).map(values)
 }
@@ -185,6 +195,7 @@ fn form(word: &[u8]) -> Option<(bool, bool)> {
 }
 
 fn hgetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    work.expect_kind(args[1], Kind::Hash)?;
     let mut rest = &args[2..];
     let mut touch = Touch::Leave;
     if args::is(rest[0], "PERSIST") {
@@ -194,6 +205,9 @@ fn hgetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         let at = deadline(rest[1], seconds, relative, work.now, "hgetex")?;
         touch = Touch::At(at);
         rest = &rest[2..];
+        if rest.len() == 1 {
+            return Err(wrong_arity("hgetex"));
+        }
     }
     let fields = fields(rest, NOT_POSITIVE)?;
     field_ttl::get_ex(work, args[1], fields, touch).map(values)
@@ -242,31 +256,31 @@ fn hsetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
             };
             rest = after;
             let at = deadline(time, seconds, relative, work.now, "hsetex")?;
-            if relative && at == work.now {
-                return Err(Error::refused(
-                    "ERR invalid expire time in 'hsetex' command",
-                ));
-            }
             leave = Some(FieldDeadline::At(at));
         }
     }
-    Err(wrong_arity())
+    Err(wrong_arity("hsetex"))
 }
 
 /// The fields and values after `FIELDS`, which must be all that follows.
 fn pairs<'a>(rest: &'a Args<'a>) -> Result<&'a Args<'a>> {
-    let (count, pairs) = rest.split_first().ok_or_else(wrong_arity)?;
-    let count = number::parse_i64(count).filter(|count| *count > 0);
+    let [count, pairs @ ..] = rest else {
+        return Err(wrong_arity("hsetex"));
+    };
+    if pairs.len() < 2 {
+        return Err(wrong_arity("hsetex"));
+    }
+    let count = number::parse_i64(count).filter(|count| (1..=i64::from(i32::MAX)).contains(count));
     let count = count.ok_or_else(|| Error::refused("ERR invalid number of fields"))?;
-    let wanted = count
-        .checked_mul(2)
-        .and_then(|all| usize::try_from(all).ok());
+    let wanted = usize::try_from(count * 2).ok();
     if wanted != Some(pairs.len()) {
-        return Err(wrong_arity());
+        return Err(wrong_arity("hsetex"));
     }
     Ok(pairs)
 }
 
-fn wrong_arity() -> Error {
-    Error::refused("ERR wrong number of arguments for 'hsetex' command")
+fn wrong_arity(command: &str) -> Error {
+    Error::refused_with(format!(
+        "ERR wrong number of arguments for '{command}' command"
+    ))
 }

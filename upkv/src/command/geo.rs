@@ -92,17 +92,10 @@ fn distance(value: f64) -> Reply {
     Reply::bulk(format!("{}.{:04}", scaled / 10_000, scaled % 10_000))
 }
 
-/// A coordinate with up to seventeen decimals.
-fn coordinate(value: f64) -> Reply {
-    let text = format!("{value:.17}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    Reply::Decimal(if text == "-0" { "0" } else { text }.to_string())
-}
-
 fn coordinates(point: Point) -> Reply {
     Reply::Array(vec![
-        coordinate(point.longitude),
-        coordinate(point.latitude),
+        Reply::Double(point.longitude),
+        Reply::Double(point.latitude),
     ])
 }
 

@@ -95,11 +95,12 @@ pub(super) fn renamenx(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 pub(super) fn copy(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let mut replace = false;
     let mut to = work.db();
+    let databases = work.engine.rules.databases();
     let mut options = Options::new(&args[3..]);
     while let Some(option) = options.next() {
         match &option[..] {
             "REPLACE" => replace = true,
-            "DB" => to = args::database(options.value()?)?,
+            "DB" => to = args::database(options.value()?, databases)?,
             _ => return Err(Error::syntax()),
         }
     }
@@ -107,7 +108,7 @@ pub(super) fn copy(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 pub(super) fn move_key(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let to = args::database(args[2])?;
+    let to = args::database(args[2], work.engine.rules.databases())?;
     keys::move_to(work, args[1], to).map(Reply::flag)
 }
 
@@ -123,14 +124,22 @@ pub(super) fn keys(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 pub(super) fn scan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let cursor = args::cursor(args[1])?;
     let options = args::scan_options(&args[2..], ScanOf::Keys)?;
-    let page = keys::scan(work, cursor, options.count, |key, kind| {
+    let is_wanted = |key: &[u8], kind: Kind| {
         options
             .pattern
             .is_none_or(|pattern| glob::matches(pattern, key))
             && options
                 .kind
                 .is_none_or(|wanted| args::is(wanted, kind.name()))
-    })?;
+    };
+    let page = if work.engine.rules.is_upstash() {
+        match options.pattern.and_then(glob::literal) {
+            Some(key) => keys::scan_for(work, key, is_wanted)?,
+            None => keys::scan_until(work, cursor, options.count, is_wanted)?,
+        }
+    } else {
+        keys::scan(work, cursor, options.count, is_wanted)?
+    };
     let mut items = Vec::with_capacity(page.keys.len());
     for (key, kind) in page.keys {
         items.push(Reply::bulk(key));

@@ -300,7 +300,7 @@ fn lset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn lrem(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let count = args::int(args[2])?;
+    let count = signed(args[2])?;
     list::remove(work, args[1], count, args[3]).map(Reply::count)
 }
 
@@ -341,13 +341,18 @@ fn lpos(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     })
 }
 
-fn parse_rank(text: &[u8]) -> Result<i64> {
-    let rank = args::int(text)?;
-    if rank == i64::MIN {
-        return Err(Error::refused(
+/// A number that can be negated.
+fn signed(text: &[u8]) -> Result<i64> {
+    match args::int(text)? {
+        i64::MIN => Err(Error::refused(
             "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
+        )),
+        value => Ok(value),
     }
+}
+
+fn parse_rank(text: &[u8]) -> Result<i64> {
+    let rank = signed(text)?;
     if rank == 0 {
         return Err(Error::refused(
             "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative \

@@ -21,6 +21,7 @@ mod keys;
 mod list;
 mod multi;
 mod object;
+mod pipeline;
 mod pubsub;
 mod reply;
 pub(crate) mod row;
@@ -50,19 +51,31 @@ pub use table::{CommandInfo, commands};
 pub use waiting::{CommandFuture, ReplyFuture};
 
 pub(crate) use connection::wrong_password;
-pub(crate) use row::{Command, GROW};
+pub(crate) use row::{Command, GROW, WRITE};
 pub(crate) use session::{Replies, Step};
 pub(crate) use table::sorted_rows;
 pub(crate) use waiting::execute;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, Engine, Keys};
 use crate::keyspace::work::Work;
+
+/// The words of a command; most have few, and those need no list on the heap.
+pub(crate) type Words<A> = SmallVec<[A; 6]>;
 
 /// Runs a command that does not wait.
 fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
-    engine.check_room_for(command)?;
+    engine.check_room_for(command, args)?;
+    if let row::Handler::Direct { at_once, .. } = command.handler
+        && engine.rules.are_plain()
+        && let Direct::Done(reply) = at_once(engine, caller, args)?
+    {
+        return Ok(reply);
+    }
     let found;
     let keys = if let row::At::Range {
         first: 1, last: 1, ..
@@ -89,7 +102,9 @@ fn run(engine: &Engine, caller: Caller, command: &Command, args: &[&[u8]]) -> Re
     };
     let ran = engine.run_as(caller, keys, |work| {
         work.reads = command.has(row::READ);
-        handler(work, args)
+        let reply = handler(work, args)?;
+        engine.rules.check_growth(work)?;
+        Ok(engine.rules.shape(command, reply))
     })?;
     engine.finish(ran, caller.level)
 }
@@ -104,15 +119,28 @@ pub(crate) fn execute_in(work: &mut Work<'_>, args: &[&[u8]]) -> Result<Reply> {
 /// As [`execute_in`] for a command that was checked.
 fn run_in(work: &mut Work<'_>, command: &Command, args: &[&[u8]]) -> Result<Reply> {
     let handler = data_handler(command)?;
-    work.engine.check_room_inside(command)?;
+    work.engine.check_room_inside(command, args)?;
     work.reads = command.has(row::READ);
-    handler(work, args)
+    perform(work, command, handler, args)
+}
+
+/// Runs a handler inside a larger work, within the limits and in the profile of the database.
+pub(crate) fn perform(
+    work: &mut Work<'_>,
+    command: &Command,
+    handler: row::DataHandler,
+    args: &[&[u8]],
+) -> Result<Reply> {
+    let rules = work.engine.rules;
+    rules.check_records(work, command, args)?;
+    let reply = handler(work, args)?;
+    Ok(rules.shape(command, reply))
 }
 
 /// What runs the command on data; the rest needs a session.
 pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
     match command.handler {
-        row::Handler::Data(handler) => Ok(handler),
+        row::Handler::Data(handler) | row::Handler::Direct { data: handler, .. } => Ok(handler),
         row::Handler::Session(_) => {
             let name = command.name.to_ascii_uppercase().replace('|', " ");
             Err(Error::refused_with(match &name[..] {

@@ -53,7 +53,7 @@ pub(super) struct Watch {
 impl Session {
     /// Queues a command inside MULTI.
     pub(super) fn enqueue(&mut self, command: &Command, args: &Args<'_>) -> Result<Reply> {
-        let room = self.db.engine.check_room_for(command);
+        let room = self.db.engine.check_room_for(command, args);
         let Some(queue) = &mut self.queue else {
             return Err(Error::refused("ERR EXEC without MULTI"));
         };
@@ -193,7 +193,9 @@ impl Session {
                         Ok(reply)
                     }
                     _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
-                    (Handler::Data(_) | Handler::Container, _) => run_in(work, command, line),
+                    (Handler::Data(_) | Handler::Direct { .. } | Handler::Container, _) => {
+                        run_in(work, command, line)
+                    }
                 };
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),

@@ -6,6 +6,8 @@ use super::Session;
 use super::args::Args;
 use super::reply::Reply;
 use crate::error::Result;
+use crate::keyspace::direct::Direct;
+use crate::keyspace::engine::{Caller, Engine};
 use crate::keyspace::work::Work;
 
 /// Reads only.
@@ -86,6 +88,8 @@ pub(crate) const fn range(first: usize, last: i32, step: usize) -> At {
 }
 
 pub(crate) type DataHandler = fn(&mut Work<'_>, &Args<'_>) -> Result<Reply>;
+/// Answers `Ordinary`, with nothing done, where the command has to run as others do.
+pub(crate) type DirectHandler = fn(&Engine, Caller, &Args<'_>) -> Result<Direct<Reply>>;
 pub(crate) type SessionHandler = fn(&mut Session, &Args<'_>) -> Result<Reply>;
 
 /// What runs a command.
@@ -93,6 +97,11 @@ pub(crate) type SessionHandler = fn(&mut Session, &Args<'_>) -> Result<Reply>;
 pub(crate) enum Handler {
     /// Works on data alone.
     Data(DataHandler),
+    /// As `Data`, with a short way for the command on its own.
+    Direct {
+        at_once: DirectHandler,
+        data: DataHandler,
+    },
     /// Works on the session, or on what all sessions share.
     Session(SessionHandler),
     /// Has subcommands with rows of their own, named `container|subcommand`.
@@ -103,6 +112,10 @@ pub(crate) const CONTAINER: Handler = Handler::Container;
 
 pub(crate) const fn data(handler: DataHandler) -> Handler {
     Handler::Data(handler)
+}
+
+pub(crate) const fn direct(at_once: DirectHandler, data: DataHandler) -> Handler {
+    Handler::Direct { at_once, data }
 }
 
 pub(crate) const fn session(handler: SessionHandler) -> Handler {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::engine::Engine;
 use crate::keyspace::work::Work;
 use crate::script::flags::KEY_LOCKING;
-use crate::script::{Cached, Job, Program, catalog, check, digest_of, run};
+use crate::script::{Cached, Job, NotKilled, Program, catalog, check, digest_of, run};
 
 pub(super) use super::functions_lua::{
     function_delete, function_dump, function_flush, function_help, function_kill, function_list,
@@ -177,7 +177,12 @@ pub(super) fn script_kill(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply
 
 /// Stops scripts, or functions.
 pub(super) fn kill(engine: &Engine, functions: bool) -> Result<Reply> {
-    match engine.scripts.kill(functions) {
+    let killed = if engine.rules.is_upstash() {
+        Err(NotKilled::NotRunning)
+    } else {
+        engine.scripts.kill(functions)
+    };
+    match killed {
         Ok(()) => Ok(Reply::OK),
         Err(why) => Err(why.error(functions)),
     }

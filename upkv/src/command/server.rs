@@ -73,16 +73,21 @@ pub(super) fn flushall(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 pub(super) fn swapdb(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let number = |text, which| {
         let not_one = || Error::refused_with(format!("ERR invalid {which} DB index"));
-        number::parse_i64(text).ok_or_else(not_one)
+        let number = number::parse_i64(text).and_then(|number| i32::try_from(number).ok());
+        number.ok_or_else(not_one)
     };
     let (first, second) = (number(args[1], "first")?, number(args[2], "second")?);
-    let in_range = |index: i64| u8::try_from(index).ok().filter(|db| *db < DATABASES);
+    let count = work.engine.rules.databases();
+    let in_range = |index: i32| u8::try_from(index).ok().filter(|db| *db < count);
     let pair = in_range(first).zip(in_range(second));
     let (first, second) = pair.ok_or_else(args::no_such_database)?;
     work.swap(first, second).map(|()| Reply::OK)
 }
 
-pub(super) fn command(_work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+pub(super) fn command(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    if work.engine.rules.is_upstash() {
+        return Ok(Reply::Array(Vec::new()));
+    }
     let count = || Reply::count(table::commands().count());
     match args {
         [_, subcommand] if args::is(subcommand, "COUNT") => Ok(count()),

@@ -282,6 +282,9 @@ impl Session {
         }
         let command = match Command::find(args) {
             Ok(command) => command,
+            Err(_) if self.queue.is_none() && self.db.engine.rules.removes_nothing(args) => {
+                return Ok(Step::Done(Reply::Int(0)));
+            }
             Err(error) => return Err(self.refuse(args, error)),
         };
         {
@@ -289,7 +292,8 @@ impl Session {
             facts.last = self.db.engine.mount.now();
             facts.command = command.name;
         }
-        if let Err(error) = self.may_run(command, args) {
+        let fits = self.db.engine.rules.check_request(args);
+        if let Err(error) = fits.and_then(|()| self.may_run(command, args)) {
             return Err(self.refuse(args, error));
         }
         if !command.has(CONTROL) && self.queue.is_some() {
@@ -342,7 +346,7 @@ impl Session {
             Handler::Data(_) | Handler::Container if command.has(BLOCKING) => {
                 self.start_waiting(command, args)
             }
-            Handler::Data(_) | Handler::Container => {
+            Handler::Data(_) | Handler::Direct { .. } | Handler::Container => {
                 super::run(&self.db.engine, self.caller(), command, args).map(Step::Done)
             }
         };
@@ -357,7 +361,7 @@ impl Session {
         args: &Args<'_>,
     ) -> Result<Step> {
         let engine = &self.db.engine;
-        engine.check_room_for(command)?;
+        engine.check_room_for(command, args)?;
         Ok(match engine.start_waiting(self.caller(), command, args)? {
             Started::Done(reply) => Step::Done(reply),
             Started::Parked(waiter) => {

@@ -58,11 +58,11 @@ pub(super) fn bound(text: &[u8], is_start: bool) -> Result<StreamId> {
     }
 }
 
-pub(super) fn references(option: &str) -> Option<References> {
+pub(super) fn references(option: &[u8]) -> Option<References> {
     Some(match option {
-        "KEEPREF" => References::Keep,
-        "DELREF" => References::Drop,
-        "ACKED" => References::Acked,
+        b"KEEPREF" => References::Keep,
+        b"DELREF" => References::Drop,
+        b"ACKED" => References::Acked,
         _ => return None,
     })
 }
@@ -89,7 +89,7 @@ struct TrimOptions {
     threshold: Option<Threshold>,
     approximate: bool,
     limit: Option<u64>,
-    references: References,
+    references: Option<References>,
     /// Position of what is neither an option nor the argument of one.
     end: usize,
 }
@@ -139,10 +139,10 @@ fn trim_options(args: &Args<'_>, has_id: bool) -> Result<TrimOptions> {
         } else if has_id && is("NOMKSTREAM") {
             found.create = false;
             found.end += 1;
-        } else if let Some(references) =
-            references(&String::from_utf8_lossy(text).to_ascii_uppercase())
+        } else if let (given @ Some(_), None) =
+            (references(&text.to_ascii_uppercase()), found.references)
         {
-            found.references = references;
+            found.references = given;
             found.end += 1;
         } else if has_id {
             break;
@@ -173,7 +173,7 @@ impl TrimOptions {
             threshold,
             approximate: self.approximate,
             limit: self.limit.unwrap_or(default),
-            references: self.references,
+            references: self.references.unwrap_or_default(),
         }))
     }
 }
@@ -267,33 +267,36 @@ fn xdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 /// `[KEEPREF|DELREF|ACKED] IDS n id...`.
-pub(super) fn listed_ids(rest: &Args<'_>) -> Result<(References, Vec<StreamId>)> {
-    let mut found = References::Keep;
-    let mut ids = None;
-    let mut options = Options::new(rest);
-    while let Some(option) = options.next() {
-        if let Some(given) = references(&option) {
-            found = given;
-        } else if option == "IDS" {
-            let refused = || Error::refused("ERR Number of IDs must be a positive integer");
-            let count = args::int(options.value()?).map_err(|_| refused())?;
-            let count = usize::try_from(count)
-                .ok()
-                .filter(|count| *count > 0)
-                .ok_or_else(refused)?;
-            let mut list = Vec::new();
-            for _ in 0..count {
-                let text = options.value().map_err(|_| {
-                    Error::refused("ERR The `numids` parameter must match the number of arguments")
-                })?;
-                list.push(id(text)?);
+pub(super) fn listed_ids<'a>(rest: &'a Args<'a>) -> Result<(References, &'a Args<'a>)> {
+    let mut found = None;
+    let mut listed = None;
+    let mut rest = rest;
+    while let [option, after @ ..] = rest {
+        rest = after;
+        if !args::is(option, "IDS") {
+            let given = references(&option.to_ascii_uppercase());
+            if given.is_none() || found.is_some() {
+                return Err(Error::syntax());
             }
-            ids = Some(list);
-        } else {
-            return Err(Error::syntax());
+            found = given;
+            continue;
         }
+        let (count, after) = after.split_first().ok_or_else(Error::syntax)?;
+        let refused = || Error::refused("ERR Number of IDs must be a positive integer");
+        let count = args::int(count).map_err(|_| refused())?;
+        let count = usize::try_from(count).ok().filter(|count| *count > 0);
+        let ids = after.split_at_checked(count.ok_or_else(refused)?);
+        let unmatched = "ERR The `numids` parameter must match the number of arguments";
+        let (ids, after) = ids.ok_or_else(|| Error::refused(unmatched))?;
+        (listed, rest) = (Some(ids), after);
     }
-    Ok((found, ids.ok_or_else(Error::syntax)?))
+    let listed = listed.ok_or_else(Error::syntax)?;
+    Ok((found.unwrap_or(References::Keep), listed))
+}
+
+/// All the ids, of which none may be bad.
+pub(super) fn parse_ids(texts: &Args<'_>) -> Result<Vec<StreamId>> {
+    texts.iter().map(|text| id(text)).collect()
 }
 
 pub(super) fn deleted_reply(outcome: Vec<Deleted>) -> Reply {
@@ -311,7 +314,13 @@ pub(super) fn deleted_reply(outcome: Vec<Deleted>) -> Reply {
 }
 
 fn xdelex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let is_there = work.read::<Stream>(args[1])?.is_some();
     let (references, ids) = listed_ids(&args[2..])?;
+    if !is_there {
+        // Ids are looked at where there is something to delete.
+        return Ok(deleted_reply(vec![Deleted::Missing; ids.len()]));
+    }
+    let ids = parse_ids(ids)?;
     stream::delete(work, args[1], &ids, references).map(deleted_reply)
 }
 

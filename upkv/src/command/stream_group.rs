@@ -4,12 +4,12 @@ use super::args::{self, Args, Options};
 use super::reply::Reply;
 use super::row::{At, CONTAINER, Command, NO_KEYS, ONE, SECOND, data, rows};
 use super::stream::{
-    bad_id, bound, deleted_reply, entries_reply, entry_reply, id, id_reply, listed_ids, read_keys,
-    reading,
+    bad_id, bound, deleted_reply, entries_reply, entry_reply, id, id_reply, listed_ids, parse_ids,
+    read_keys, reading,
 };
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
-use crate::ops::stream::StreamEntry;
+use crate::ops::stream::{Deleted, StreamEntry};
 use crate::ops::stream_group::{self, Claim, Claimed, Start};
 use crate::value::stream::{Stream, StreamId};
 
@@ -46,7 +46,13 @@ fn xack(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 fn xackdel(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let stream = work.read::<Stream>(args[1])?;
+    let is_there = stream.is_some_and(|stream| stream.group(args[2]).is_some());
     let (references, ids) = listed_ids(&args[3..])?;
+    if !is_there {
+        return Ok(deleted_reply(vec![Deleted::Missing; ids.len()]));
+    }
+    let ids = parse_ids(ids)?;
     stream_group::ack_and_delete(work, args[1], args[2], &ids, references).map(deleted_reply)
 }
 

@@ -2,10 +2,13 @@
 
 use super::args::{self, Args, DeadlineForm, Options};
 use super::reply::Reply;
-use super::row::{Command, EACH, ONE, PAIRS, data, rows};
+use super::row::{Command, EACH, ONE, PAIRS, data, direct, rows};
 use super::string_more::digest_text;
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
+use crate::keyspace::engine::{Caller, Engine};
 use crate::keyspace::work::Work;
+use crate::keyspace::work::event::Class;
 use crate::ops::absolute;
 use crate::ops::string::{self, Set, SetIf};
 use crate::options::{Condition, Deadline};
@@ -20,11 +23,11 @@ const PLAIN: Set<'static> = Set {
 pub(super) static ROWS: &[Command] = rows! { "string";
     "append" 3 WRITE | GROW | FAST, ONE, data(append), "2.0.0", "O(n) in the resulting length",
         "Appends to a string";
-    "decr" 2 WRITE | GROW | FAST, ONE, data(decr), "1.0.0", "O(1)",
+    "decr" 2 WRITE | GROW | FAST, ONE, direct(decr_directly, decr), "1.0.0", "O(1)",
         "Subtracts one";
     "decrby" 3 WRITE | GROW | FAST, ONE, data(decrby), "1.0.0", "O(1)",
         "Subtracts an integer";
-    "get" 2 READ | FAST, ONE, data(get), "1.0.0", "O(1)",
+    "get" 2 READ | FAST, ONE, direct(get_directly, get), "1.0.0", "O(1)",
         "Reads a string";
     "getdel" 2 WRITE | FAST, ONE, data(getdel), "6.2.0", "O(1)",
         "Reads and removes a string";
@@ -34,7 +37,7 @@ pub(super) static ROWS: &[Command] = rows! { "string";
         "Reads a part of a string";
     "getset" 3 WRITE | GROW | FAST, ONE, data(getset), "1.0.0", "O(1)",
         "Sets a string and answers the old one";
-    "incr" 2 WRITE | GROW | FAST, ONE, data(incr), "1.0.0", "O(1)",
+    "incr" 2 WRITE | GROW | FAST, ONE, direct(incr_directly, incr), "1.0.0", "O(1)",
         "Adds one";
     "incrby" 3 WRITE | GROW | FAST, ONE, data(incrby), "1.0.0", "O(1)",
         "Adds an integer";
@@ -48,7 +51,7 @@ pub(super) static ROWS: &[Command] = rows! { "string";
         "Sets strings if no key exists";
     "psetex" 4 WRITE | GROW, ONE, data(psetex), "2.6.0", "O(1)",
         "Sets a string with a time to live in milliseconds";
-    "set" -3 WRITE | GROW, ONE, data(set), "1.0.0", "O(1)",
+    "set" -3 WRITE | GROW, ONE, direct(set_directly, set), "1.0.0", "O(1)",
         "Sets a string";
     "setex" 4 WRITE | GROW, ONE, data(setex), "2.0.0", "O(1)",
         "Sets a string with a time to live in seconds";
@@ -61,6 +64,30 @@ pub(super) static ROWS: &[Command] = rows! { "string";
     "substr" 4 READ, ONE, data(getrange), "1.0.0", "O(length)",
         "Reads a part of a string";
 };
+
+fn get_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    if !caller.touches || engine.notifies(Class::MISS) || engine.may_be_busy() {
+        return Ok(Direct::Ordinary);
+    }
+    let value = engine.get(caller.db, args[1])?;
+    Ok(Direct::Done(Reply::bulk_or_null(value)))
+}
+
+fn set_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    let [_, key, value] = args else {
+        return Ok(Direct::Ordinary);
+    };
+    let done = engine.set_directly(caller, key, value)?;
+    Ok(done.map(|()| Reply::OK))
+}
+
+fn incr_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    Ok(engine.add_directly(caller, args[1], 1)?.map(Reply::Int))
+}
+
+fn decr_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    Ok(engine.add_directly(caller, args[1], -1)?.map(Reply::Int))
+}
 
 pub(super) fn get(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     string::get(work, args[1]).map(Reply::bulk_or_null)
@@ -82,8 +109,8 @@ pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
                     "XX" => SetIf::Plain(Condition::IfPresent),
                     "IFEQ" => SetIf::Equals(options.value()?),
                     "IFNE" => SetIf::Differs(options.value()?),
-                    "IFDEQ" => SetIf::DigestEquals(digest_text(options.value()?)?),
-                    _ => SetIf::DigestDiffers(digest_text(options.value()?)?),
+                    "IFDEQ" => SetIf::DigestEquals(options.value()?),
+                    _ => SetIf::DigestDiffers(options.value()?),
                 };
                 condition = Some(option);
             }
@@ -92,6 +119,14 @@ pub(super) fn set(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         }
     }
     how.deadline = form.deadline("set")?.unwrap_or(Deadline::Clear);
+    // A deadline out of range is told before the value is looked at.
+    absolute(how.deadline, work.now, 0, "set")?;
+    if let SetIf::DigestEquals(text) | SetIf::DigestDiffers(text) = how.condition
+        && work.kind(args[1])? == Some(Kind::String)
+    {
+        // What there is nothing to compare with is not looked at.
+        digest_text(text)?;
+    }
     let done = string::set(work, args[1], args[2], how)?;
     Ok(if how.get {
         Reply::bulk_or_null(done.previous)

@@ -6,6 +6,7 @@ use super::row::{At, Command, ONE, TWO, data, rows};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
+use crate::ops::absolute;
 use crate::ops::lcs::Lcs;
 use crate::ops::string::{self, Set, SetIf};
 use crate::options::{Condition, Deadline};
@@ -24,7 +25,7 @@ pub(super) static ROWS: &[Command] = rows! { "string";
 
 /// A digest given as text: sixteen characters, compared whatever their case.
 pub(super) fn digest_text(text: &[u8]) -> Result<&[u8]> {
-    let refused = || Error::refused("ERR digest must be exactly 16 hexadecimal characters");
+    let refused = || Error::refused("ERR must be exactly 16 hexadecimal characters");
     (text.len() == 16).then_some(text).ok_or_else(refused)
 }
 
@@ -138,11 +139,10 @@ fn msetex_keys(args: &Args<'_>) -> Vec<usize> {
 
 fn msetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let refused = || Error::refused("ERR invalid numkeys value");
-    let count = usize::try_from(args::int(args[1])?).map_err(|_| refused())?;
-    let len = count
-        .checked_mul(2)
-        .filter(|len| *len > 0)
-        .ok_or_else(refused)?;
+    let count = args::int(args[1]).map_err(|_| refused())?;
+    let count = i32::try_from(count).ok().filter(|count| *count > 0);
+    let len = count.and_then(|count| usize::try_from(count).ok()?.checked_mul(2));
+    let len = len.ok_or_else(refused)?;
     let arity = || Error::refused("ERR wrong number of key-value pairs");
     let (pairs, rest) = args[2..].split_at_checked(len).ok_or_else(arity)?;
     let mut when = Condition::Always;
@@ -156,6 +156,7 @@ fn msetex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         }
     }
     let deadline = form.deadline("msetex")?.unwrap_or(Deadline::Clear);
+    absolute(deadline, work.now, 0, "msetex")?;
     for pair in pairs.chunks_exact(2) {
         let there = work.entry(pair[0])?.is_some();
         let met = match when {

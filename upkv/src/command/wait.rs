@@ -17,10 +17,13 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
 };
 
 /// A time in ms, 0 for ever.
-fn timeout(text: &[u8]) -> Result<Option<u64>> {
+fn timeout(text: &[u8], now: u64) -> Result<Option<u64>> {
     let millis = number::parse_i64(text)
         .ok_or_else(|| Error::refused("ERR timeout is not an integer or out of range"))?;
     let millis = u64::try_from(millis).map_err(|_| Error::refused("ERR timeout is negative"))?;
+    if millis.saturating_add(now) > i64::MAX.cast_unsigned() {
+        return Err(Error::refused("ERR timeout is out of range"));
+    }
     Ok((millis > 0).then_some(millis))
 }
 
@@ -44,7 +47,7 @@ fn answer(
 
 fn wait(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let replicas = args::int(args[1])?;
-    let timeout_ms = timeout(args[2])?;
+    let timeout_ms = timeout(args[2], work.now)?;
     answer(work, replicas <= 0, timeout_ms, Reply::Int(0))
 }
 
@@ -56,7 +59,7 @@ fn waitaof(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         ));
     }
     let replicas = args::positive(args[2])?;
-    let timeout_ms = timeout(args[3])?;
+    let timeout_ms = timeout(args[3], work.now)?;
     let mount = &work.engine.mount;
     if local > 0 && mount.is_memory() {
         return Err(Error::refused(

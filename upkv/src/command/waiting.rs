@@ -10,6 +10,7 @@ use super::session::{Session, Step};
 use super::{Command, run};
 use crate::db::Db;
 use crate::error::Result;
+use crate::keyspace::engine::Caller;
 use crate::server::blocked::Started;
 use crate::server::pause::PauseWait;
 use crate::server::waiter::Parked;
@@ -60,7 +61,7 @@ impl Future for ReplyFuture {
         let Self { db, args, parked } = &mut *self;
         if parked.is_none() {
             let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
-            match start(db, &args)? {
+            match start(db, db.caller(), &args)? {
                 Started::Done(reply) => return Poll::Ready(Ok(reply)),
                 Started::Parked(waiter) => {
                     *parked = Some(Parked::new(&db.engine, &db.store, waiter));
@@ -77,12 +78,15 @@ impl Future for ReplyFuture {
 }
 
 /// Runs one command on its own, or leaves it waiting.
-fn start(db: &Db, args: &[&[u8]]) -> Result<Started> {
+fn start(db: &Db, caller: Caller, args: &[&[u8]]) -> Result<Started> {
+    db.engine.rules.check_request(args)?;
+    if db.engine.rules.removes_nothing(args) {
+        return Ok(Started::Done(Reply::Int(0)));
+    }
     let command = Command::find(args)?;
-    let caller = db.caller();
     db.engine.check_not_busy(command)?;
     if command.has(BLOCKING) {
-        db.engine.check_room_for(command)?;
+        db.engine.check_room_for(command, args)?;
         return db.engine.start_waiting(caller, command, args);
     }
     run(&db.engine, caller, command, args).map(Started::Done)
@@ -90,9 +94,23 @@ fn start(db: &Db, args: &[&[u8]]) -> Result<Started> {
 
 /// Runs one command on its own; one that has to wait blocks the thread.
 pub(crate) fn execute(db: &Db, args: &[&[u8]]) -> Result<Reply> {
-    match start(db, args)? {
+    execute_as(db, db.caller(), args, || Ok(()))
+}
+
+/// As [`execute`] for a caller of another level; `before_wait` is called if the thread is going to block.
+pub(super) fn execute_as(
+    db: &Db,
+    caller: Caller,
+    args: &[&[u8]],
+    before_wait: impl FnOnce() -> Result<()>,
+) -> Result<Reply> {
+    match start(db, caller, args)? {
         Started::Done(reply) => Ok(reply),
-        Started::Parked(waiter) => Parked::new(&db.engine, &db.store, waiter).wait(),
+        Started::Parked(waiter) => {
+            let parked = Parked::new(&db.engine, &db.store, waiter);
+            before_wait()?;
+            parked.wait()
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::glob;
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
+use crate::profile::Rules;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 
 pub(super) static ROWS: &[Command] = rows! { "sorted-set";
@@ -266,8 +267,9 @@ struct RangeCommand {
     with_scores: bool,
 }
 
-/// Parses `start stop [options]`. A legacy command fixes form and direction.
+/// Parses `start stop [options]`. A legacy command fixes form and direction; `rules` tell whether ranks may be limited.
 fn range_command(
+    rules: Rules,
     args: &Args<'_>,
     fixed: Option<(Form, bool)>,
     may_have_scores: bool,
@@ -294,7 +296,7 @@ fn range_command(
     if form == Form::Rank && limit.is_some_and(|(_, take)| take == -1) {
         limit = None;
     }
-    if limit.is_some() && form == Form::Rank {
+    if limit.is_some() && form == Form::Rank && !rules.is_upstash() {
         return Err(Error::refused(
             "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
         ));
@@ -321,7 +323,7 @@ fn range_command(
 }
 
 fn read_range(work: &mut Work<'_>, args: &Args<'_>, fixed: Option<(Form, bool)>) -> Result<Reply> {
-    let range = range_command(&args[2..], fixed, true)?;
+    let range = range_command(work.engine.rules, &args[2..], fixed, true)?;
     let items = range.interval.read(work, args[1])?;
     Ok(listed(items, range.with_scores))
 }
@@ -351,7 +353,7 @@ pub(super) fn zrevrangebylex(work: &mut Work<'_>, args: &Args<'_>) -> Result<Rep
 }
 
 pub(super) fn zrangestore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let range = range_command(&args[3..], None, false)?;
+    let range = range_command(work.engine.rules, &args[3..], None, false)?;
     let items = range.interval.read(work, args[2])?;
     zset::store(work, args[1], "zrangestore", &items)?;
     Ok(Reply::count(items.len()))

@@ -18,6 +18,7 @@ use crate::command::{self, Command};
 use crate::error::Result;
 use crate::options::DbOptions;
 use crate::persist::participant::AsOf;
+use crate::profile::Rules;
 use crate::server::Server;
 use crate::stats::Stats;
 use crate::storage::{self, Commit, Durability, Mount, Timestamp};
@@ -58,6 +59,8 @@ pub(crate) struct Engine {
     pub(crate) cold_reads: AtomicU64,
     /// What all sessions share.
     pub(crate) server: Server,
+    /// How the database behaves, and what it limits.
+    pub(crate) rules: Rules,
 }
 
 impl std::fmt::Debug for Engine {
@@ -134,6 +137,7 @@ impl Engine {
             sweep_above: AtomicI64::new(0),
             cold_reads: AtomicU64::new(0),
             server: Server::default(),
+            rules: options.rules,
         };
         engine.set_report_step();
         engine
@@ -291,18 +295,32 @@ impl Engine {
         Ok(ran.value)
     }
 
+    /// Waits until everything committed so far is as durable as asked.
+    pub(crate) fn settle_all(&self, level: Option<Durability>) -> Result<()> {
+        Ok(self.mount.settle_up_to(self.mount.last_seq(), level)?)
+    }
+
     /// Whether anybody wants to hear of such events.
     pub(crate) fn notifies(&self, class: Class) -> bool {
         self.server.events.wants(class)
     }
 
     /// Refuses a command that may grow the data when memory is used up.
-    pub(crate) fn check_room_for(&self, command: &Command) -> Result<()> {
+    pub(crate) fn check_room_for(&self, command: &Command, args: &[&[u8]]) -> Result<()> {
+        self.rules.check_keys(command, args)?;
         if command.has(command::GROW) {
+            self.rules.check_capacity(self)?;
             self.check_room()
         } else {
             Ok(())
         }
+    }
+
+    /// Whether a script runs, which may take long.
+    #[cfg(not(feature = "lua"))]
+    #[expect(clippy::unused_self, reason = "there are no scripts in this build")]
+    pub(crate) fn may_be_busy(&self) -> bool {
+        false
     }
 
     /// Refuses a command while a script that locks everything has run for too long.
@@ -451,8 +469,11 @@ impl Engine {
                     .records()
                     .map(storage::Address::log_bytes)
                     .sum::<u64>();
-                if entry.slot.home.is_none() {
-                    return Err(format!("key {:?} is not in the log", entry.key));
+                if entry.slot.home.is_none() != self.mount.is_memory() {
+                    return Err(format!(
+                        "key {:?} is not in the log, or should not be",
+                        entry.key
+                    ));
                 }
                 if self.shard_of(self.hashers.placement(&entry.key))
                     != index & (self.shard_count() - 1)

@@ -1,6 +1,7 @@
 //! One key: its value, deadline and place in the log.
 
 use crate::keyspace::access::Access;
+use crate::keyspace::key::Key;
 use crate::keyspace::table::Keyed;
 use crate::storage::Address;
 use crate::value::Object;
@@ -15,7 +16,7 @@ const SLOT_BYTES: usize = 14;
 /// A key and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) key: Box<[u8]>,
+    pub(crate) key: Key,
     pub(crate) slot: Slot,
 }
 
@@ -100,7 +101,7 @@ impl Entry {
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>()
             + SLOT_BYTES
-            + self.key.len()
+            + self.key.heap_bytes()
             + self.slot.home.memory()
             + self.slot.object.memory()
     }

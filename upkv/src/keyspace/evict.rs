@@ -158,8 +158,10 @@ impl Engine {
 
     /// As [`Engine::check_room_for`] inside a work, which holds locks and so cannot evict: what it adds is made
     /// up for by the next writer.
-    pub(crate) fn check_room_inside(&self, command: &Command) -> Result<()> {
+    pub(crate) fn check_room_inside(&self, command: &Command, args: &[&[u8]]) -> Result<()> {
+        self.rules.check_keys(command, args)?;
         if command.has(GROW) {
+            self.rules.check_capacity(self)?;
             self.check_growth_inside()
         } else {
             Ok(())
@@ -265,7 +267,7 @@ impl Engine {
             let mut found = None;
             self.visit(db, 1, |index, shard| {
                 let picked = self.pick(shard, Eviction::AllkeysRandom, volatile);
-                found = picked.map(|entry| (index, entry.key.clone()));
+                found = picked.map(|entry| (index, (*entry.key).into()));
                 found.is_some()
             });
             found
@@ -285,7 +287,7 @@ impl Engine {
             let Some(entry) = self.pick(shard, policy, volatile) else {
                 return false;
             };
-            found.push((index, entry.key.clone(), score(policy, &entry.slot, now)));
+            found.push((index, (*entry.key).into(), score(policy, &entry.slot, now)));
             true
         });
         found

@@ -5,10 +5,12 @@
 //! while a shard is locked, except after repeated conflicts.
 
 pub(crate) mod access;
+pub(crate) mod direct;
 pub(crate) mod engine;
 pub(crate) mod entry;
 pub(crate) mod evict;
 pub(crate) mod expiry;
+pub(crate) mod key;
 pub(crate) mod libraries;
 pub(crate) mod shard;
 pub(crate) mod table;

@@ -20,6 +20,13 @@ pub(crate) fn bad_offset() -> Error {
     Error::refused("ERR bit offset is not an integer or out of range")
 }
 
+#[cold]
+pub(crate) fn bad_type() -> Error {
+    Error::refused(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+    )
+}
+
 /// Byte of a bit, and the bit's mask in it.
 fn place(offset: u64) -> Result<(usize, u8)> {
     if offset >= BITS_MAX {
@@ -173,11 +180,14 @@ fn position_in(value: &[u8], bit: bool, bits: Range<u64>) -> Option<u64> {
     })
 }
 
-/// How BITOP joins strings.
+/// How strings are joined bit by bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Join {
+pub enum Join {
+    /// Set in all.
     And,
+    /// Set in any.
     Or,
+    /// Set in an odd number.
     Xor,
     /// The complement of the only source.
     Not,
@@ -192,6 +202,38 @@ pub(crate) enum Join {
 }
 
 impl Join {
+    /// The operation that BITOP knows by this name, in capitals.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "AND" => Self::And,
+            "OR" => Self::Or,
+            "XOR" => Self::Xor,
+            "NOT" => Self::Not,
+            "DIFF" => Self::Diff,
+            "DIFF1" => Self::Diff1,
+            "ANDOR" => Self::AndOr,
+            "ONE" => Self::One,
+            _ => return None,
+        })
+    }
+
+    /// Refuses a number of sources that the operation makes nothing of.
+    pub(crate) fn check_count(self, sources: usize) -> Result<()> {
+        let name = match self {
+            Self::Not if sources != 1 => {
+                let text = "ERR BITOP NOT must be called with a single source key.";
+                return Err(Error::refused(text));
+            }
+            _ if sources == 0 => return Err(Error::refused("ERR BITOP needs a source key.")),
+            Self::Diff if sources < 2 => "DIFF",
+            Self::Diff1 if sources < 2 => "DIFF1",
+            Self::AndOr if sources < 2 => "ANDOR",
+            _ => return Ok(()),
+        };
+        let text = format!("ERR BITOP {name} must be called with at least two source keys.");
+        Err(Error::refused_with(text))
+    }
+
     /// One byte of the result.
     fn byte(self, first: u8, others: impl Iterator<Item = u8>) -> u8 {
         match self {
@@ -311,9 +353,9 @@ fn low_bits(value: i128) -> u64 {
         .expect("64 bits are left")
 }
 
-/// What becomes of a value that its type cannot hold.
+/// What becomes of a number that its bits cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Overflow {
+pub enum Overflow {
     /// It wraps around.
     #[default]
     Wrap,

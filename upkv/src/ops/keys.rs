@@ -253,6 +253,50 @@ pub(crate) struct Page {
     pub(crate) keys: Vec<(Bytes, Kind)>,
 }
 
+/// A scan for one key, which ends with its first step.
+pub(crate) fn scan_for(
+    work: &mut Work<'_>,
+    key: &[u8],
+    keep: impl Fn(&[u8], Kind) -> bool,
+) -> Result<Page> {
+    let mut page = Page::default();
+    if let Some(kind) = work
+        .quietly(|work| work.kind(key))?
+        .filter(|kind| keep(key, *kind))
+    {
+        page.keys.push((Bytes::copy_from_slice(key), kind));
+    }
+    Ok(page)
+}
+
+/// Scan steps until `count` keys are found, or many were looked at.
+pub(crate) fn scan_until(
+    work: &mut Work<'_>,
+    cursor: u64,
+    count: usize,
+    keep: impl Fn(&[u8], Kind) -> bool,
+) -> Result<Page> {
+    /// Keys that one call looks at, unless it is to find more.
+    const LOOKS_MAX: usize = 1_000;
+    let looks = std::cell::Cell::new(0_usize);
+    let mut found = Page {
+        cursor,
+        ..Page::default()
+    };
+    loop {
+        let step = scan(work, found.cursor, count - found.keys.len(), |key, kind| {
+            looks.set(looks.get() + 1);
+            keep(key, kind)
+        })?;
+        found.cursor = step.cursor;
+        found.keys.extend(step.keys);
+        let is_enough = found.keys.len() >= count || looks.get() >= LOOKS_MAX.max(count);
+        if found.cursor == 0 || is_enough {
+            return Ok(found);
+        }
+    }
+}
+
 /// One scan step over about `count` keys from `cursor`, filtered afterwards.
 pub(crate) fn scan(
     work: &mut Work<'_>,

@@ -82,7 +82,7 @@ impl Edit<'_, Stream> {
         let Some(undo) = self.value.apply(effect) else {
             return false;
         };
-        self.note(Undo::Stream(undo), |delta| effect.put(delta));
+        self.note(Undo::Stream(Box::new(undo)), |delta| effect.put(delta));
         true
     }
 
@@ -101,16 +101,17 @@ impl Edit<'_, Stream> {
         }
     }
 
-    /// Removes one entry as told; `None` if it is not there, else whether it was removed.
+    /// Removes one entry as told; `None` if it is not there, else whether it was removed. What a group has still to
+    /// read, or holds pending, is kept with [`References::Acked`], whether it is there or not.
     pub(super) fn delete(&mut self, id: StreamId, references: References) -> Option<bool> {
+        if references == References::Acked && is_referenced(self, id) {
+            return Some(false);
+        }
         if !self.entries().contains(id) {
             if references == References::Drop {
                 self.forget(&[id]);
             }
             return None;
-        }
-        if references == References::Acked && is_referenced(self, id) {
-            return Some(false);
         }
         self.apply(&Effect::Delete { id });
         if references == References::Drop {

@@ -252,6 +252,12 @@ pub(crate) fn read_new(
             entries.push(StreamEntry::copy(entry));
         }
     }
+    if !no_ack && !entries.is_empty() {
+        let known = found.consumers.get(consumer);
+        let pending = known.map_or(0, |known| known.pending.len());
+        let rules = work.engine.rules;
+        rules.check_pending([key, group, consumer], pending, entries.len())?;
+    }
     meet(work, key, group, consumer)?;
     let Some(last) = entries.last().map(|entry| entry.id) else {
         return Ok(entries);

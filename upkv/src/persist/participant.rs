@@ -166,7 +166,7 @@ impl Engine {
                 .table
                 .iter()
                 .filter(|entry| !as_of.holds(db, self.hashers.placement(&entry.key), seq))
-                .map(|entry| entry.key.clone())
+                .map(|entry| (*entry.key).into())
                 .collect();
             for key in gone {
                 if let Some(entry) = shard.table.remove(&key) {

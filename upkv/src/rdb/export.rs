@@ -158,7 +158,7 @@ fn shard(
         let cold = if slot.object.is_cold() {
             Some(engine.read_cold(&ColdRef {
                 shard: index,
-                key: entry.key.clone(),
+                key: (*entry.key).into(),
                 kind: slot.object.kind(),
                 chain: slot.home.chain(),
             })?)

@@ -78,7 +78,8 @@ impl Buffer {
 }
 
 impl Connection {
-    /// A connection that has received nothing.
+    /// A connection that has received nothing. If there are more than `maxclients` it is refused: its output says so,
+    /// and the first [`Connection::feed`], for which there may be nothing to wait, answers `false`.
     pub fn new(session: Session) -> Self {
         let buffer = Buffer {
             bytes: Vec::new(),
@@ -91,6 +92,15 @@ impl Connection {
             client: Arc::clone(&session.client),
             buffer: Arc::new(Mutex::new(buffer)),
         };
+        let engine = &session.db.engine;
+        let (open, most) = (
+            engine.server.clients.len(),
+            engine.server.config.max_clients(),
+        );
+        if let Err(refusal) = engine.rules.check_connection(open, most) {
+            output.buffer.lock().write(&Reply::from(&refusal));
+            session.client.close_after_reply();
+        }
         Self {
             session,
             parser: Parser::default(),

@@ -74,6 +74,11 @@ impl Drop for Entered<'_> {
 }
 
 impl Engine {
+    /// Whether a script runs, which may take long.
+    pub(crate) fn may_be_busy(&self) -> bool {
+        self.scripts.count.load(Ordering::Relaxed) != 0
+    }
+
     /// Refuses a command while a script that locks everything has run for too long.
     pub(crate) fn check_not_busy(&self, command: &Command) -> Result<()> {
         if self.scripts.count.load(Ordering::Relaxed) == 0 || is_always_run(command) {

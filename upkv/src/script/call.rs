@@ -9,7 +9,6 @@ use super::number;
 use super::run::Job;
 use crate::command::{self, Command, Reply, acl, row};
 use crate::error::{Error, Result};
-use crate::keyspace::engine::DATABASES;
 use crate::keyspace::work::Work;
 
 /// Commands that do not write, but which Redis counts among those that may.
@@ -121,20 +120,20 @@ impl Calls<'_, '_, '_> {
             self.check_declared(command, args)?;
         }
         if is_select {
-            let db = number_of_db(args[1])?;
+            let db = number_of_db(args[1], self.work.engine.rules.databases())?;
             self.work.select(db);
             return Ok(Reply::OK);
         }
         let handler = command::data_handler(command)?;
         // What has written once is not stopped half-way.
         if self.flags & ALLOW_OOM == 0 && !self.meter.has_written() {
-            self.work.engine.check_room_inside(command)?;
+            self.work.engine.check_room_inside(command, args)?;
         }
         self.work.reads = command.has(row::READ);
         if command.has(row::WRITE) && !self.meter.note_write() {
             return Err(Error::Aborted("Script killed by user".into()));
         }
-        handler(self.work, args)
+        command::perform(self.work, command, handler, args)
     }
 
     /// Refuses keys that a script did not declare though it says that it touches no others.
@@ -169,11 +168,12 @@ fn find(args: &[&[u8]]) -> Result<&'static Command> {
     })
 }
 
-fn number_of_db(text: &[u8]) -> Result<u8> {
+/// The number of a database, of which there are so many.
+fn number_of_db(text: &[u8], count: u8) -> Result<u8> {
     let index = crate::number::parse_i64(text);
     let index =
         index.ok_or_else(|| Error::refused("ERR value is not an integer or out of range"))?;
-    let index = u8::try_from(index).ok().filter(|db| *db < DATABASES);
+    let index = u8::try_from(index).ok().filter(|db| *db < count);
     index.ok_or_else(|| Error::refused("ERR DB index is out of range"))
 }
 

@@ -37,6 +37,7 @@ use parking_lot::Mutex;
 pub use handle::Script;
 pub use limits::ScriptLimits;
 
+pub(crate) use busy::NotKilled;
 pub(crate) use cache::{Cached, digest_of};
 pub(crate) use meter::Running;
 pub(crate) use run::{Job, Program, check, run};

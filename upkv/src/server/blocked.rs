@@ -98,7 +98,7 @@ impl Engine {
                     }
                 }
                 work.allow_waiting();
-                let reply = handler(work, args)?;
+                let reply = crate::command::perform(work, command, handler, args)?;
                 if let Some(wait) = work.take_wait() {
                     parked = Some(work.park(caller, command, args, wait)?);
                 }
@@ -221,10 +221,12 @@ impl Engine {
             if state.outcome.is_some() {
                 return Ok(Tried::Over);
             }
-            let outcome = self.check_room_inside(waiter.command).and_then(|()| {
-                work.allow_waiting();
-                handler(work, &args)
-            });
+            let outcome = self
+                .check_room_inside(waiter.command, &args)
+                .and_then(|()| {
+                    work.allow_waiting();
+                    crate::command::perform(work, waiter.command, handler, &args)
+                });
             if work.is_pending() {
                 // The locks are taken anew, and they come before the state.
                 return Err(outcome.err().unwrap_or(Error::Restart));

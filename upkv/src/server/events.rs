@@ -71,6 +71,11 @@ impl Events {
         flags & u32::from(class.0) != 0 && flags & (KEYSPACE | KEYEVENT) != 0
     }
 
+    /// Whether no event is published at all.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & (KEYSPACE | KEYEVENT) == 0
+    }
+
     /// Sets which events are published; `false`, and nothing changes, if the text has an unknown letter.
     pub(crate) fn set(&self, letters: &[u8]) -> bool {
         let flags = flags(letters);

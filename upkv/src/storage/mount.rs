@@ -207,14 +207,28 @@ impl Mount {
         self.core.log.append(frame)
     }
 
+    /// Takes a place in the order for a change that is not logged, in a store without files.
+    pub(crate) fn pass(&self) -> Commit {
+        debug_assert!(self.is_memory(), "what has files is logged");
+        self.core.log.pass()
+    }
+
     /// Waits until the commit holds at `level`, or at the engine's own level. Call it with no lock held.
     ///
     /// # Errors
     ///
     /// `OutcomeUnknown` if the bytes could not be written or synced.
     pub fn settle(&self, commit: &Commit, level: Option<Durability>) -> Result<()> {
-        self.core
-            .settle(commit.seq, level.unwrap_or(self.durability))
+        self.settle_up_to(commit.seq, level)
+    }
+
+    /// As [`Mount::settle`] for all commits up to a number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mount::settle`].
+    pub fn settle_up_to(&self, seq: Seq, level: Option<Durability>) -> Result<()> {
+        self.core.settle(seq, level.unwrap_or(self.durability))
     }
 
     /// Makes every commit so far survive a power loss.

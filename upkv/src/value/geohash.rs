@@ -23,12 +23,22 @@ fn degrees(radians: f64) -> f64 {
 
 /// A place, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Point {
-    pub(crate) longitude: f64,
-    pub(crate) latitude: f64,
+pub struct Point {
+    /// East of Greenwich; negative to the west.
+    pub longitude: f64,
+    /// North of the equator; negative to the south.
+    pub latitude: f64,
 }
 
 impl Point {
+    /// A place. Longitude comes first, as in Redis.
+    pub const fn new(longitude: f64, latitude: f64) -> Self {
+        Self {
+            longitude,
+            latitude,
+        }
+    }
+
     /// Whether a geohash can hold it.
     pub(crate) fn is_valid(self) -> bool {
         self.longitude.abs() <= LONGITUDE_MAX && self.latitude.abs() <= LATITUDE_MAX

@@ -133,7 +133,7 @@ pub(crate) enum Undo {
     Zset(zset::Undo),
     List(list::Undo),
     Set(set::Undo),
-    Stream(stream::Undo),
+    Stream(Box<stream::Undo>),
     Json(json::Undo),
     Text(text::Undo),
 }

@@ -30,8 +30,8 @@ const PAGE_ELEMENTS: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct List<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
 }
 
 impl<'t, T: Target> List<'t, T> {

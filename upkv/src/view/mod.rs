@@ -3,18 +3,26 @@
 //! A view works on a [`crate::Db`] or inside a [`crate::Transaction`]; it binds a key and does no work
 //! until it is asked. Iterators read pages and hold no lock in between.
 
+mod bits;
 mod field_ttl;
+mod geo;
 mod hash;
+mod hyperloglog;
 mod json;
 mod keys;
 mod list;
 mod set;
+mod set_algebra;
 mod sort;
 mod stream;
 mod stream_group;
+mod waiting;
 mod zset;
 
+pub use bits::{BitOperation, Bits, Overflow};
+pub use geo::{Geo, GeoMatch, GeoPoint, GeoSearch};
 pub use hash::{Fields, Hash};
+pub use hyperloglog::HyperLogLog;
 pub use json::Json;
 pub use keys::Keys;
 pub use list::{Elements, List};
@@ -22,6 +30,7 @@ pub use set::{Set, SetMembers};
 pub use sort::Sort;
 pub use stream::{Entries, Stream, StreamInfo, StreamTrim};
 pub use stream_group::{StreamGroup, StreamGroupInfo, StreamPending};
+pub use waiting::Waiting;
 pub use zset::{Members, Scored, Zset};
 
 use crate::db::Db;

@@ -26,8 +26,8 @@ const PAGE_MEMBERS: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Set<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
 }
 
 impl<'t, T: Target> Set<'t, T> {

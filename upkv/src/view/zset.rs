@@ -50,8 +50,8 @@ impl From<ops::zset::Scored> for Scored {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Zset<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
 }
 
 impl<'t, T: Target> Zset<'t, T> {

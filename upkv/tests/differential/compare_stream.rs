@@ -10,10 +10,36 @@ use crate::server::{Value, Version};
 const APART: u64 = 10_000;
 
 pub(super) fn same(ours: &Value, theirs: &Value, version: Version) -> bool {
+    let (ours, theirs) = (without_news(ours.clone()), without_news(theirs.clone()));
     if version < Version(7, 2) {
-        return alike(&aged(ours.clone()), &aged(theirs.clone()), Times::None);
+        return alike(&aged(ours), &aged(theirs), Times::None);
     }
-    alike(ours, theirs, Times::None)
+    alike(&ours, &theirs, Times::None)
+}
+
+/// Without what servers since 8.4 tell: who added entries, and which were given back.
+fn without_news(value: Value) -> Value {
+    const NEWS: &[&[u8]] = &[
+        b"idmp-duration",
+        b"idmp-maxsize",
+        b"pids-tracked",
+        b"iids-tracked",
+        b"iids-added",
+        b"iids-duplicates",
+        b"nacked-count",
+    ];
+    let Value::Items(first, items) = value else {
+        return value;
+    };
+    let mut kept = Vec::new();
+    let mut items = items.into_iter();
+    while let Some(item) = items.next() {
+        match word(&item) {
+            Some(name) if NEWS.contains(&name) => drop(items.next()),
+            _ => kept.push(without_news(item)),
+        }
+    }
+    Value::Items(first, kept)
 }
 
 /// What an integer stands for.

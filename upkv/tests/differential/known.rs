@@ -27,6 +27,10 @@ pub(crate) fn known(
     if refused.contains('\0') && theirs.is_error() {
         return Some(Known::Reply);
     }
+    if refused.starts_with("ERR unknown command") && is_refused(theirs, "ERR unknown command") {
+        // From 8.4 on nothing follows where there are no arguments.
+        return (version >= Version(8, 4) && args.len() == 1).then_some(Known::Reply);
+    }
     match &name[..] {
         // Older servers read a sign, or nothing, as a number.
         "SCAN" | "HSCAN" | "ZSCAN" | "SSCAN" if refused == "ERR invalid cursor" => {
@@ -57,12 +61,31 @@ pub(crate) fn known(
         {
             Some(Known::Data)
         }
+        // Later the words that come before the fields may come after them, too, and other texts refuse them.
+        "HEXPIRE" | "HPEXPIRE" | "HEXPIREAT" | "HPEXPIREAT" | "HGETEX" | "HSETEX"
+            if version >= Version(8, 4) && !refused.is_empty() =>
+        {
+            Some(if theirs.is_error() {
+                Known::Reply
+            } else {
+                Known::Data
+            })
+        }
+        // From 8.4 on the empty text is no weight.
+        "SORT" | "SORT_RO" if is_refused(theirs, "ERR One or more scores") && !ours.is_error() => {
+            (version >= Version(8, 4)).then_some(Known::Data)
+        }
         // There, a consumer comes to be when it first gets something.
         "XGROUP" if version < Version(7, 2) && is(args, "CREATECONSUMER") => Some(Known::Reply),
-        // Older servers take the least integer as a rank.
+        // Some servers cut an index to 32 bits.
+        "LSET" if version >= Version(8, 0) && refused == "ERR index out of range" => {
+            (!theirs.is_error()).then_some(Known::Data)
+        }
+        // Older servers take the least integer.
         "LPOS" if refused.starts_with("ERR value is out of range, value must") => {
             Some(Known::Reply)
         }
+        "LREM" if refused.starts_with("ERR value is out of range, value must") => Some(Known::Data),
         // A span too close to zero for 64 bits is no number here.
         "BLPOP" | "BRPOP" | "BLMOVE" | "BRPOPLPUSH" | "BLMPOP"
             if refused == "ERR timeout is not a float or out of range" =>
@@ -70,6 +93,7 @@ pub(crate) fn known(
             Some(Known::Data)
         }
         // Older servers count up to a negative number.
+        "WAIT" if refused == "ERR timeout is out of range" => Some(Known::Reply),
         "BLPOP" | "BRPOP" | "BLMOVE" | "BRPOPLPUSH" | "BLMPOP"
             if refused == "ERR timeout is out of range" =>
         {

@@ -11,6 +11,7 @@ mod common;
 mod compare;
 #[cfg(feature = "lua")]
 mod corpus;
+mod exchange;
 mod generate;
 mod known;
 mod run;

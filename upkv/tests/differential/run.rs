@@ -5,10 +5,12 @@ use crate::generate::script::inner;
 use crate::generate::{self, Line, Step};
 use crate::known::{Known, known};
 use crate::server::{Ours, Side, Theirs, Value, Version};
-use crate::walk;
+use crate::{exchange, walk};
 
 /// How often a failing case may be run again to make it smaller.
 const ATTEMPTS: usize = 600;
+/// Databases of a server.
+const DATABASES: usize = 16;
 
 /// How a case is run.
 #[derive(Clone, Copy, Debug)]
@@ -113,24 +115,48 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
     }
     ours.ask_words("DISCARD");
     theirs.ask_words("DISCARD");
-    let (a, b) = (walk::keyspace(&mut ours), walk::keyspace(theirs));
+    let found = (0..DATABASES).find_map(|index| database(&mut ours, theirs, index));
     ours.db.audit().expect("counts agree");
-    let keys = a.iter().map(Some).chain(std::iter::repeat(None));
-    let mut keys = keys.zip(b.iter().map(Some).chain(std::iter::repeat(None)));
-    let differing = keys.by_ref().take(a.len().max(b.len()));
-    let nothing = || Value::Line(b'_', String::new());
-    let mut differing = differing.filter(|(a, b)| match (a, b) {
-        (Some(a), Some(b)) => !walk::equal(a, b, version),
-        _ => true,
-    });
-    let (a, b) = differing.next()?;
-    let command = a.or(b).map_or_else(String::new, |entry| entry.key.show());
-    Some(Difference {
-        command: format!("a walk over the keys: {command}"),
-        ours: a.map_or_else(nothing, walk::Entry::value),
-        theirs: b.map_or_else(nothing, walk::Entry::value),
+    found.map(|difference| Difference {
         steps: steps.len(),
+        ..difference
     })
+}
+
+/// Where the two sides hold different data in a database, or cannot hand them over.
+fn database(ours: &mut Ours, theirs: &mut Theirs, index: usize) -> Option<Difference> {
+    let select = format!("SELECT {index}");
+    ours.ask_words(&select);
+    theirs.ask_words(&select);
+    let version = theirs.version;
+    let (a, b) = (
+        walk::keyspace(ours, version),
+        walk::keyspace(theirs, version),
+    );
+    let difference = |command, ours, theirs| {
+        Some(Difference {
+            command,
+            ours,
+            theirs,
+            steps: 0,
+        })
+    };
+    for at in 0..a.len().max(b.len()) {
+        let (a, b) = (a.get(at), b.get(at));
+        if !matches!((a, b), (Some(a), Some(b)) if walk::equal(a, b, version)) {
+            let key = a.or(b).map_or_else(String::new, |entry| entry.key.show());
+            let nothing = || Value::Line(b'_', String::new());
+            return difference(
+                format!("a walk over database {index}: {key}"),
+                a.map_or_else(nothing, walk::Entry::value),
+                b.map_or_else(nothing, walk::Entry::value),
+            );
+        }
+    }
+    let (payload, arrived) = exchange::first_lost(ours, theirs, &a)?;
+    let name = format!("RESTORE of {payload} in database {index}");
+    let sent = a.iter().find(|entry| payload.ends_with(&entry.key.show()));
+    difference(name, arrived, sent.expect("the value was sent").value())
 }
 
 /// What two replies say about the two sides.

@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use smallvec::SmallVec;
+
 use super::event::Class;
 use super::{Flushed, Records, Touched, Work, position};
 use crate::error::{Error, Result};
@@ -39,7 +41,7 @@ impl Work<'_> {
             }
             Some(std::mem::replace(&mut entry.slot, slot))
         } else {
-            let key = key.into();
+            let key = touched.key.clone();
             shard.table.insert_new(probe, Box::new(Entry { key, slot }));
             None
         };
@@ -88,9 +90,22 @@ impl Work<'_> {
         key: &[u8],
         create: bool,
     ) -> Result<Option<Edit<'_, T>>> {
-        self.expect_kind(key, T::KIND)?;
-        let new = create.then(|| T::create(&self.engine.hashers).into_object());
-        let Some((object, touched)) = self.edit(key, new)? else {
+        let now = self.now;
+        let due = |first: u64| first != 0 && first <= now;
+        let ready = self.use_if(key, |slot| {
+            let ready = T::of(&slot.object).is_some() && !due(slot.object.parts().first);
+            ready.then(|| (slot.expire_at, slot.next_deadline()))
+        })?;
+        let found = if let Some((held, probe, (expire_at, deadline))) = ready {
+            let at = self.touch_as(held, probe, key, expire_at, deadline);
+            let entry = self.held[held].1.table.find_mut(probe, key);
+            entry.map(|entry| (&mut entry.slot.object, &mut self.touched[at]))
+        } else {
+            self.expect_kind(key, T::KIND)?;
+            let new = create.then(|| T::create(&self.engine.hashers).into_object());
+            self.edit(key, new)?
+        };
+        let Some((object, touched)) = found else {
             return Ok(None);
         };
         let value = T::of_mut(object).ok_or(Error::WrongType)?;
@@ -202,33 +217,48 @@ impl Work<'_> {
         self.at_db(b, Self::hold_all)?;
         if a != b {
             self.swaps.push((a, b));
+            // What follows in the same work means the numbers as they will be.
+            self.select(self.db());
         }
         Ok(())
     }
 
     /// Notes that a key is about to change; its position in `touched`.
     pub(super) fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
+        let slot = self.held[held].1.table.find(probe, key);
+        let slot = slot.map(|entry| &entry.slot);
+        let old_expire_at = slot.map_or(0, |slot| slot.expire_at);
+        let old_deadline = slot.map_or(0, Slot::next_deadline);
+        self.touch_as(held, probe, key, old_expire_at, old_deadline)
+    }
+
+    /// As [`Work::touch`] for a key with these deadlines, which hold only if it was not touched before.
+    fn touch_as(
+        &mut self,
+        held: usize,
+        probe: Probe,
+        key: &[u8],
+        old_expire_at: u64,
+        old_deadline: u64,
+    ) -> usize {
+        let shard = self.held[held].0;
         let known = self.touched.iter().rposition(|touched| {
-            touched.probe.random == probe.random
-                && touched.shard == self.held[held].0
-                && *touched.key == *key
+            touched.probe.random == probe.random && touched.shard == shard && *touched.key == *key
         });
         if let Some(at) = known {
             return at;
         }
-        let (shard, guard) = &self.held[held];
-        let slot = guard.table.find(probe, key).map(|entry| &entry.slot);
-        let old_expire_at = slot.map_or(0, |slot| slot.expire_at);
-        let old_deadline = slot.map_or(0, Slot::next_deadline);
         self.touched.push(Touched {
-            shard: *shard,
+            shard,
             probe,
             key: key.into(),
+            edited: false,
+            logged: !self.engine.mount.is_memory(),
             replaced: false,
             old: None,
             old_expire_at,
             old_deadline,
-            undo: Vec::new(),
+            undo: SmallVec::new(),
             delta: Vec::new(),
             records: Records::default(),
         });
@@ -266,8 +296,11 @@ impl<T> Edit<'_, T> {
     pub(crate) fn note(&mut self, undo: Undo, log: impl FnOnce(&mut Vec<u8>)) {
         // A replaced slot is undone and logged as a whole.
         if !self.touched.replaced {
+            self.touched.edited = true;
             self.touched.undo.push(undo);
-            log(&mut self.touched.delta);
+            if self.touched.logged {
+                log(&mut self.touched.delta);
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How a work ends: its changes become one frame and are published, or are taken back.
 
+use smallvec::SmallVec;
+
 use super::{Flushed, Touched, Work, position};
 use crate::error::{Error, Result};
 use crate::keyspace::entry::{Entry, Home};
@@ -17,23 +19,34 @@ impl Work<'_> {
             return Err(Error::Aborted(reason));
         }
         let mut frame = engine.mount.frame();
-        self.fill(&mut frame);
+        // In a store without files nobody would ever read what this engine logs.
+        let logged = !engine.mount.is_memory();
+        if logged {
+            self.fill(&mut frame);
+        }
         let changing = (!self.library_changes.is_empty()).then(|| engine.libraries.change.lock());
-        let commit = match others.filter(|others| !others.is_empty()) {
-            Some(others) => {
-                // Interactive transactions cannot swap databases.
-                Some(others.commit_around(&mut frame, &mut |frame| engine.mount.append(frame))?)
-            }
-            None if frame.is_empty() => None,
-            None if self.swaps.is_empty() => Some(engine.mount.append(&mut frame)?),
-            None => {
-                let _changing = engine.swapped.change.lock();
-                let commit = engine.mount.append(&mut frame)?;
-                for (a, b) in std::mem::take(&mut self.swaps) {
-                    self.publish_swap(a, b);
+        let commit = if let Some(others) = others.filter(|others| !others.is_empty()) {
+            // Interactive transactions cannot swap databases.
+            let unlogged = !logged && self.changes_anything();
+            Some(others.commit_around(&mut frame, &mut |frame| {
+                if unlogged && frame.is_empty() {
+                    return Ok(engine.mount.pass());
                 }
-                Some(commit)
+                engine.mount.append(frame)
+            })?)
+        } else {
+            let _changing = (!self.swaps.is_empty()).then(|| engine.swapped.change.lock());
+            let commit = if !frame.is_empty() {
+                Some(engine.mount.append(&mut frame)?)
+            } else if !logged && self.changes_anything() {
+                Some(engine.mount.pass())
+            } else {
+                None
+            };
+            for (a, b) in std::mem::take(&mut self.swaps) {
+                self.publish_swap(a, b);
             }
+            commit
         };
         engine
             .libraries
@@ -41,6 +54,20 @@ impl Work<'_> {
         drop(changing);
         self.publish(commit.as_ref());
         Ok(commit.filter(|commit| commit.seq > 0))
+    }
+
+    /// Whether there is anything to publish.
+    fn changes_anything(&self) -> bool {
+        let changed = |touched: &Touched| {
+            let held = position(&self.held, touched.shard);
+            let entry = self.held[held].1.table.find(touched.probe, &touched.key);
+            let deadline = entry.map_or(0, |entry| entry.slot.expire_at);
+            touched.replaced || touched.edited || deadline != touched.old_expire_at
+        };
+        !self.flushed.is_empty()
+            || !self.swaps.is_empty()
+            || !self.library_changes.is_empty()
+            || self.touched.iter().any(changed)
     }
 
     /// Pushes one record per changed key.
@@ -69,15 +96,14 @@ impl Work<'_> {
                 continue;
             };
             let slot = &entry.slot;
-            let changed = !touched.delta.is_empty();
-            if touched.replaced || (changed && slot.home.wants_image()) {
+            if touched.replaced || (touched.edited && slot.home.wants_image()) {
                 let index =
                     record::push_image(frame, mount, db, &entry.key, slot.expire_at, &slot.object);
                 touched.records.image = Some(index);
                 freeing = false;
                 continue;
             }
-            if changed {
+            if touched.edited {
                 let kind = slot.object.kind();
                 let index = record::push_delta(frame, mount, db, kind, &entry.key, &touched.delta);
                 touched.records.delta = Some(index);
@@ -105,19 +131,25 @@ impl Work<'_> {
                 .expect("a pushed record was committed")
         };
         let mount = &self.engine.mount;
-        for touched in std::mem::take(&mut self.touched) {
-            let held = position(&self.held, touched.shard);
-            let shard = &mut *self.held[held].1;
+        let Self {
+            engine,
+            touched,
+            held,
+            news,
+            now,
+            ..
+        } = self;
+        for touched in &mut *touched {
+            let at = position(held, touched.shard);
+            let shard = &mut *held[at].1;
             let records = touched.records;
-            let changed = touched.replaced
-                || records.delta.is_some()
-                || records.image.is_some()
-                || records.expire.is_some();
+            let mut changed = touched.replaced || touched.edited;
             if let Some(old) = &touched.old {
                 old.home.records().for_each(|at| mount.release(at));
                 shard.discount(old);
             }
             if let Some(entry) = shard.table.find_mut(touched.probe, &touched.key) {
+                changed |= entry.slot.expire_at != touched.old_expire_at;
                 let home = &mut entry.slot.home;
                 if let Some(index) = records.image {
                     let at = address(index);
@@ -137,23 +169,19 @@ impl Work<'_> {
                 }
                 let deadline = entry.slot.next_deadline();
                 let before = touched.old_deadline;
+                let memory = entry.memory();
+                shard.used = shard.used + memory - entry.slot.counted;
+                entry.slot.counted = memory;
                 if deadline != 0 && (before == 0 || deadline < before) {
-                    self.engine.list_deadline(
-                        shard,
-                        touched.shard,
-                        self.now,
-                        deadline,
-                        touched.probe,
-                    );
+                    engine.list_deadline(shard, touched.shard, *now, deadline, touched.probe);
                 }
-                shard.recount(touched.probe, &touched.key);
             }
             if changed {
                 shard.changed(&touched.key);
-                let (index, key) = (touched.shard, &touched.key);
-                self.news.changed(self.engine, shard, index, key);
+                news.changed(engine, shard, touched.shard, &touched.key);
             }
         }
+        touched.clear();
     }
 
     /// Exchanges two databases; their keys changed for whoever watches one that is there in either.
@@ -247,7 +275,7 @@ impl Work<'_> {
         }
     }
 
-    fn take_back(&mut self, touched: Vec<Touched>) {
+    fn take_back(&mut self, touched: SmallVec<[Touched; 1]>) {
         for touched in touched.into_iter().rev() {
             let held = position(&self.held, touched.shard);
             let shard = &mut *self.held[held].1;

@@ -59,9 +59,12 @@ pub(crate) struct Told {
     pub(crate) ready: Vec<ReadyKey>,
 }
 
-/// What a work tells the world when it has committed.
+/// What a work tells the world when it has committed; mostly nothing.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct News(Option<Box<Items>>);
+
+#[derive(Debug, Default)]
+struct Items {
     events: Vec<Event>,
     ready: Vec<ReadyKey>,
     /// Changed keys, where clients track any.
@@ -70,10 +73,9 @@ pub(crate) struct News {
     all_changed: bool,
 }
 
-/// Whether and how a work waits.
+/// How a work that may wait does so.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    allowed: bool,
     wanted: Option<Wait>,
     rewrites: Vec<(usize, Box<[u8]>)>,
 }
@@ -96,7 +98,7 @@ impl Work<'_> {
         if !self.engine.notifies(class) {
             return;
         }
-        self.news.events.push(Event::Key {
+        self.news.items().events.push(Event::Key {
             class,
             name,
             db: self.db,
@@ -113,7 +115,7 @@ impl Work<'_> {
     ) -> usize {
         let count = self.engine.server.channels.receivers(channel, sharded);
         if count > 0 {
-            self.news.events.push(Event::Message {
+            self.news.items().events.push(Event::Message {
                 channel: Value::copy(channel),
                 payload: Value::copy(payload),
                 sharded,
@@ -130,8 +132,8 @@ impl Work<'_> {
     )]
     pub(crate) fn wait_for(&mut self, wait: Wait) -> Result<Reply> {
         let reply = wait.empty.clone();
-        if self.waiting.allowed {
-            self.waiting.wanted = Some(wait);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.wanted = Some(wait);
         }
         Ok(reply)
     }
@@ -139,26 +141,24 @@ impl Work<'_> {
     /// When the command is run again after a wait, its argument at a position is this one: an id that stood for
     /// "from now on", for example.
     pub(crate) fn rewrite_argument(&mut self, at: usize, value: &[u8]) {
-        if self.waiting.allowed {
-            self.waiting.rewrites.push((at, value.into()));
+        if let Some(waiting) = &mut self.waiting {
+            waiting.rewrites.push((at, value.into()));
         }
     }
 
     /// From here on [`Work::wait_for`] asks for a wait instead of giving up.
     pub(crate) fn allow_waiting(&mut self) {
-        self.waiting = Waiting {
-            allowed: true,
-            ..Waiting::default()
-        };
+        self.waiting = Some(Box::default());
     }
 
     /// What the command wants to wait for, if it does.
     pub(crate) fn take_wait(&mut self) -> Option<Wait> {
-        self.waiting.wanted.take()
+        self.waiting.as_mut()?.wanted.take()
     }
 
     pub(crate) fn take_rewrites(&mut self) -> Vec<(usize, Box<[u8]>)> {
-        std::mem::take(&mut self.waiting.rewrites)
+        let waiting = self.waiting.as_mut();
+        waiting.map_or_else(Vec::new, |waiting| std::mem::take(&mut waiting.rewrites))
     }
 
     /// Whether the work has to start over.
@@ -173,14 +173,18 @@ impl Work<'_> {
 }
 
 impl News {
+    fn items(&mut self) -> &mut Items {
+        self.0.get_or_insert_default()
+    }
+
     /// Notes that a key of a shard changed.
     pub(crate) fn changed(&mut self, engine: &Engine, shard: &Shard, index: usize, key: &[u8]) {
         if shard.is_waited_for(key) {
             let db = engine.swapped.logical(engine.physical_of(index));
-            self.ready.push((db, key.into()));
+            self.items().ready.push((db, key.into()));
         }
         if engine.server.tracking.is_used() {
-            self.changed.push(key.into());
+            self.items().changed.push(key.into());
         }
     }
 
@@ -197,7 +201,7 @@ impl News {
     ) {
         for key in shard.waiting.keys() {
             if is_there(key) {
-                self.ready.push((db, key.clone()));
+                self.items().ready.push((db, key.clone()));
             }
         }
     }
@@ -205,27 +209,30 @@ impl News {
     /// Tells subscribers and clients that track keys, while the locks still keep the order of changes. What may run
     /// code of others, or take locks, is left to the caller.
     fn tell(self, engine: &Engine, client: u64) -> Told {
-        let mut told = Told {
-            wakes: Wakes::default(),
-            ready: self.ready,
+        let mut told = Told::default();
+        let Some(items) = self.0 else {
+            return told;
         };
+        told.ready = items.ready;
         let server = &engine.server;
-        for event in self.events {
+        for event in items.events {
             server.publish(event, &mut told.wakes);
         }
-        if self.all_changed {
+        if items.all_changed {
             server.tracking.invalidate_all(client, &mut told.wakes);
         }
-        if !self.changed.is_empty() {
+        if !items.changed.is_empty() {
             server
                 .tracking
-                .invalidate(&self.changed, client, &mut told.wakes);
+                .invalidate(&items.changed, client, &mut told.wakes);
         }
         told
     }
 
     /// Notes that everything in a database changed.
     pub(crate) fn all_changed(&mut self, engine: &Engine) {
-        self.all_changed |= engine.server.tracking.is_used();
+        if engine.server.tracking.is_used() {
+            self.items().all_changed = true;
+        }
     }
 }

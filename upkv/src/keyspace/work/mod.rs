@@ -19,12 +19,14 @@ mod functions;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 pub(crate) use self::change::Edit;
 use self::event::{Class, News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
 use super::entry::{Entry, Slot};
+use super::key::Key;
 use super::libraries::{Change, Libraries};
 use super::shard::Shard;
 use super::table::{Probe, Table};
@@ -52,8 +54,8 @@ pub struct Work<'a> {
     db: u8,
     /// The same as the shards and the log number it.
     physical: u8,
-    held: Vec<(usize, MutexGuard<'a, Shard>)>,
-    touched: Vec<Touched>,
+    held: Held<'a>,
+    touched: SmallVec<[Touched; 1]>,
     flushed: Vec<Flushed>,
     /// Logical databases to exchange.
     swaps: Vec<(u8, u8)>,
@@ -70,13 +72,15 @@ pub struct Work<'a> {
     /// Why the work must not be committed, if it must not.
     doomed: Option<Box<str>>,
     news: News,
-    waiting: Waiting,
+    waiting: Option<Box<Waiting>>,
     /// Number of the client on whose behalf this runs; 0 without one.
     pub(crate) client: u64,
     /// Whether what is read counts as used.
     pub(crate) touches: bool,
     /// Whether the rights of the client are limited.
     pub(crate) restricted: bool,
+    /// The key that was looked for last, with its hashes.
+    last: Option<(Key, Probe)>,
     /// Whether whoever runs this is told of a script that takes long instead of waiting for its locks.
     pub(crate) told_busy: bool,
     pending: Option<Pending>,
@@ -86,6 +90,9 @@ pub struct Work<'a> {
     /// The command at work only reads, so that it tells of keys it does not find.
     pub(crate) reads: bool,
 }
+
+/// Locked shards by number, in order; nearly always one.
+type Held<'a> = SmallVec<[(usize, MutexGuard<'a, Shard>); 1]>;
 
 /// Why a work has to start over.
 #[derive(Debug)]
@@ -121,15 +128,20 @@ pub(crate) struct Loaded {
 struct Touched {
     shard: usize,
     probe: Probe,
-    key: Box<[u8]>,
+    key: Key,
     /// Whether the whole slot was replaced or removed; `old` is what was there.
     replaced: bool,
     old: Option<Slot>,
     old_expire_at: u64,
     /// When the key or a part of it was due next; 0 if never.
     old_deadline: u64,
-    undo: Vec<Undo>,
+    /// Whether a part of the value changed.
+    edited: bool,
+    undo: SmallVec<[Undo; 1]>,
+    /// The changes of parts, as they go to the log; empty where nothing is logged.
     delta: Vec<u8>,
+    /// Whether changes go to the log.
+    logged: bool,
     records: Records,
 }
 
@@ -146,7 +158,7 @@ struct Records {
 struct Flushed {
     physical: u8,
     tables: Vec<Table<Box<Entry>>>,
-    touched: Vec<Touched>,
+    touched: SmallVec<[Touched; 1]>,
 }
 
 enum Place {
@@ -169,15 +181,16 @@ impl<'a> Work<'a> {
             now: engine.mount.now().as_millis(),
             db,
             physical: engine.swapped.physical(db),
-            held: Vec::new(),
-            touched: Vec::new(),
+            held: SmallVec::new(),
+            touched: SmallVec::new(),
             flushed: Vec::new(),
             swaps: Vec::new(),
             libraries: None,
             library_changes: Vec::new(),
             doomed: None,
             news: News::default(),
-            waiting: Waiting::default(),
+            waiting: None,
+            last: None,
             client: 0,
             touches: true,
             restricted: false,
@@ -196,7 +209,17 @@ impl<'a> Work<'a> {
 
     /// From here on keys belong to another database.
     pub(crate) fn select(&mut self, db: u8) {
-        (self.db, self.physical) = (db, self.engine.swapped.physical(db));
+        (self.db, self.physical) = (db, self.physical_of(db));
+    }
+
+    /// Which database has that number, once what this work swaps is swapped.
+    fn physical_of(&self, db: u8) -> u8 {
+        let before = self.swaps.iter().rev().fold(db, |db, (a, b)| match db {
+            db if db == *a => *b,
+            db if db == *b => *a,
+            db => db,
+        });
+        self.engine.swapped.physical(before)
     }
 
     /// Lets `body` work on the keys of another database.
@@ -206,7 +229,7 @@ impl<'a> Work<'a> {
         body: impl FnOnce(&mut Self) -> Result<R>,
     ) -> Result<R> {
         let before = (self.db, self.physical);
-        (self.db, self.physical) = (db, self.engine.swapped.physical(db));
+        (self.db, self.physical) = (db, self.physical_of(db));
         let outcome = body(self);
         (self.db, self.physical) = before;
         outcome
@@ -240,8 +263,7 @@ impl<'a> Work<'a> {
     /// Locks the shards of `keys`, in order.
     pub(crate) fn hold_keys(&mut self, keys: &[&[u8]]) -> Result<()> {
         if let [key] = keys {
-            let index = self.shard_of(self.engine.hashers.placement(key));
-            return self.hold(index).map(drop);
+            return self.place(key).map(drop);
         }
         let mut shards: Vec<usize> = keys
             .iter()
@@ -275,13 +297,25 @@ impl<'a> Work<'a> {
                 };
                 self.held.insert(at, (index, guard));
                 // A swap holds all shards of both databases: from here on the number stays true.
-                if self.engine.swapped.physical(self.db) != self.physical {
+                if self.physical_of(self.db) != self.physical {
                     self.pending = Some(Pending::Swapped);
                     return Err(Error::Restart);
                 }
                 Ok(at)
             }
         }
+    }
+
+    /// Both hashes of a key; a command mostly asks for the same one again and again.
+    fn probe(&mut self, key: &[u8]) -> Probe {
+        if let Some((last, probe)) = &self.last
+            && **last == *key
+        {
+            return *probe;
+        }
+        let probe = self.engine.hashers.probe(key);
+        self.last = Key::in_place(key).map(|key| (key, probe));
+        probe
     }
 
     #[cfg_attr(
@@ -316,8 +350,24 @@ impl<'a> Work<'a> {
         self.held.iter().map(|(index, _)| *index)
     }
 
+    /// Whether a key that this changed takes more than `bytes` now, and more than before.
+    pub(crate) fn grew_beyond(&self, bytes: u64) -> bool {
+        self.touched.iter().any(|touched| {
+            let (_, shard) = &self.held[position(&self.held, touched.shard)];
+            let entry = shard.table.find(touched.probe, &touched.key);
+            entry.is_some_and(|entry| {
+                let before = match &touched.old {
+                    Some(slot) => slot.counted,
+                    None => entry.slot.counted,
+                };
+                let now = entry.memory();
+                now as u64 > bytes && now > before
+            })
+        })
+    }
+
     fn place(&mut self, key: &[u8]) -> Result<(usize, Probe)> {
-        let probe = self.engine.hashers.probe(key);
+        let probe = self.probe(key);
         let held = self.hold(self.shard_of(probe.placement))?;
         Ok((held, probe))
     }
@@ -402,11 +452,38 @@ impl<'a> Work<'a> {
 
     /// The collection at `key`.
     pub(crate) fn read<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&T>> {
+        if let Some((held, probe, ())) = self.use_if(key, |slot| T::of(&slot.object).map(|_| ()))? {
+            let entry = self.held[held].1.table.find(probe, key);
+            return Ok(entry.and_then(|entry| T::of(&entry.slot.object)));
+        }
         self.expect_kind(key, T::KIND)?;
         let object = self.object(key)?;
         object
             .map(|object| T::of(object).ok_or(Error::WrongType))
             .transpose()
+    }
+
+    /// Counts the use of a live key if `look` makes something of it, with one search where the ordinary way takes
+    /// several; else nothing is noted.
+    fn use_if<R>(
+        &mut self,
+        key: &[u8],
+        look: impl FnOnce(&Slot) -> Option<R>,
+    ) -> Result<Option<(usize, Probe, R)>> {
+        let (now, engine, touches) = (self.now, self.engine, self.touches);
+        let (held, probe) = self.place(key)?;
+        let shard = &mut *self.held[held].1;
+        let Some(entry) = shard.live_mut(probe, key, now) else {
+            return Ok(None);
+        };
+        let Some(seen) = look(&entry.slot) else {
+            return Ok(None);
+        };
+        if touches {
+            engine.note_use(&mut entry.slot, now);
+        }
+        shard.stats.hits += 1;
+        Ok(Some((held, probe, seen)))
     }
 
     /// The hash at `key`, without overdue fields; `None` if it has no others.
@@ -535,7 +612,7 @@ impl Drop for Work<'_> {
 fn cold_ref(shard: usize, entry: &Entry) -> ColdRef {
     ColdRef {
         shard,
-        key: entry.key.clone(),
+        key: (*entry.key).into(),
         kind: entry.slot.object.kind(),
         chain: entry.slot.home.chain(),
     }

@@ -27,6 +27,7 @@ pub(crate) struct Config {
     latency_monitor_threshold: AtomicI64,
     busy_reply_threshold: AtomicI64,
     acllog_max_len: AtomicI64,
+    max_clients: AtomicI64,
     proto_max_bulk_len: AtomicI64,
     client_query_buffer_limit: AtomicI64,
     output_limits: Mutex<[OutputLimit; 3]>,
@@ -49,6 +50,7 @@ impl Default for Config {
             latency_monitor_threshold: AtomicI64::new(0),
             busy_reply_threshold: AtomicI64::new(5_000),
             acllog_max_len: AtomicI64::new(128),
+            max_clients: AtomicI64::new(10_000),
             proto_max_bulk_len: AtomicI64::new(512 << 20),
             client_query_buffer_limit: AtomicI64::new(1 << 30),
             output_limits: Mutex::new(value::OUTPUT_LIMITS),
@@ -69,6 +71,11 @@ impl Config {
 
     pub(crate) fn acllog_max_len(&self) -> usize {
         usize::try_from(self.acllog_max_len.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Connections at the same time.
+    pub(crate) fn max_clients(&self) -> usize {
+        usize::try_from(self.max_clients.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
     /// Bytes of an argument of a request.
@@ -149,10 +156,7 @@ pub(crate) fn set(engine: &Engine, pairs: &[[&[u8]; 2]]) -> Result<()> {
     let mut chosen: Vec<&Parameter> = Vec::with_capacity(pairs.len());
     for [name, _] in pairs {
         let Some(parameter) = PARAMETERS.iter().find(|one| one.is_called(name)) else {
-            let name = String::from_utf8_lossy(name);
-            let text =
-                format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
-            return Err(Error::refused_with(text));
+            return Err(unknown(name));
         };
         if let Some(why) = parameter.fixed {
             return Err(refused(name, why));
@@ -185,6 +189,14 @@ pub(crate) fn set(engine: &Engine, pairs: &[[&[u8]; 2]]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a parameter that there is not.
+#[cold]
+pub(crate) fn unknown(name: &[u8]) -> Error {
+    let name = String::from_utf8_lossy(name);
+    let text = format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
+    Error::refused_with(text)
 }
 
 #[cold]

@@ -323,7 +323,8 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     ),
     text("masterauth", ""),
     text("masteruser", ""),
-    parameter("maxclients", Kind::Int(1, u32::MAX as i64), "10000"),
+    parameter("maxclients", Kind::Int(1, u32::MAX as i64), "10000")
+        .number(|config| &config.max_clients),
     parameter("maxmemory", Kind::Memory(0, u64::MAX), "0").engine(max_memory, set_max_memory),
     parameter("maxmemory-clients", Kind::MemoryOrPercent, "0"),
     parameter("maxmemory-eviction-tenacity", Kind::Int(0, 100), "10"),

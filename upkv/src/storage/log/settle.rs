@@ -53,6 +53,8 @@ impl Log {
         self.unless_failed()?;
         let mut head = self.head.lock();
         let Some(segment) = head.segment.clone() else {
+            // Nothing has a place in the log yet.
+            self.written.store(head.next_seq - 1, Ordering::Release);
             return Ok(());
         };
         self.check_process()?;

@@ -23,6 +23,7 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("BITPOS key bit [index [index [BYTE|BIT]]]").often(3),
         rule("BITOP AND|OR|XOR key {key}").often(2),
         rule("BITOP NOT key {key}"),
+        rule("BITOP DIFF|DIFF1|ANDOR|ONE key {key}").since(8, 2).often(2),
         rule("BITFIELD key {GET type at|OVERFLOW WRAP|OVERFLOW SAT|OVERFLOW FAIL|SET type near int|INCRBY type near int}").often(4),
         rule("BITFIELD_RO key {GET type at}"),
         rule("BITFIELD_RO key GET type at SET type 0 1").rarely(),

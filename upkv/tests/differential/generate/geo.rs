@@ -1,9 +1,9 @@
-//! Places. Distances and coordinates are compared as numbers.
+//! Places. Distances and coordinates are compared as numbers, of which older servers print 17 decimals.
 
 use super::{Chapter, rule};
 use crate::compare::Compare;
 
-const PLACES: Compare = Compare::Numbers(1e-12);
+const PLACES: Compare = Compare::Numbers(1e-11);
 
 pub(super) const CHAPTER: Chapter = Chapter {
     name: "geo",

@@ -6,6 +6,7 @@
 //! One command in eight is then damaged: an argument left out, doubled, swapped, or replaced by an odd one.
 
 mod bits;
+mod database;
 mod geo;
 mod grammar;
 mod hash;
@@ -39,7 +40,7 @@ const CHAPTERS: &[&Chapter] = &[
 ];
 
 /// Chapters that work on keys of every type; every case has some of them.
-const EVERYWHERE: &[&Chapter] = &[&keys::CHAPTER, &transaction::CHAPTER];
+const EVERYWHERE: &[&Chapter] = &[&keys::CHAPTER, &transaction::CHAPTER, &database::CHAPTER];
 
 /// Commands on one type.
 pub(crate) struct Chapter {
@@ -201,8 +202,23 @@ fn tame(args: &mut Vec<Vec<u8>>, version: Version) {
         b"HEXPIRE",
         b"HPEXPIRE",
     ];
-    if name.ends_with(b"RANK") && args.len() == 4 {
+    if name.ends_with(b"RANK") && args.len() == 4 && version < Version(7, 2) {
         args.pop();
+    }
+    if matches!(&name[..], b"SETBIT" | b"BITFIELD" | b"SETRANGE") {
+        // Strings of hundreds of megabytes, where that is not refused.
+        let most = if name == b"SETRANGE" {
+            (1 << 29) - 1
+        } else {
+            u64::from(u32::MAX)
+        };
+        for arg in args.iter_mut() {
+            let number = std::str::from_utf8(arg).ok();
+            let number = number.and_then(|number| number.parse::<u64>().ok());
+            if number.is_some_and(|number| (1 << 20..=most).contains(&number)) {
+                *arg = b"40000".to_vec();
+            }
+        }
     }
     if name == b"BITFIELD" {
         // The distance to the least integer overflows in servers.

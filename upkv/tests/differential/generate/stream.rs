@@ -47,6 +47,8 @@ pub(super) const CHAPTER: Chapter = Chapter {
         ("retries", &["9", "0", "-1", "x", "1"]),
         ("read", &["2", "0", "-1", "-2", "100", "x"]),
         ("block", &["1", "0", "-1", "x", "1.5"]),
+        ("listed", &["1", "2", "2", "3", "0", "-1", "x", "9223372036854775807"]),
+        ("references", &["KEEPREF", "DELREF", "DELREF", "ACKED", "ACKED", "keepref"]),
         ("last", &["70-1", "60-9", "80", "99-1", "5", "0", "x", "*"]),
     ],
     rules: &[
@@ -83,6 +85,13 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("XINFO STREAM key [FULL|FULL COUNT count]").compare(Compare::Stream).often(2),
         rule("XINFO GROUPS key").compare(Compare::Stream),
         rule("XINFO CONSUMERS key group").compare(Compare::Stream),
+        rule("XADD key [NOMKSTREAM] [references] MAXLEN|MINID [=] least [references] next {field value}").since(8, 2).often(2),
+        rule("XTRIM key MAXLEN|MINID [=] least [LIMIT limit] references").since(8, 2).often(2),
+        rule("XTRIM key [references] MAXLEN length [references]").since(8, 2).rarely(),
+        rule("XDELEX key [references] IDS (1 id|2 id id|3 id id id) [references]").since(8, 2).often(3),
+        rule("XACKDEL key group [references] IDS (1 id|2 id id|3 id id id) [references]").since(8, 2).often(3),
+        rule("XDELEX key [IDS] listed {id}").since(8, 2).rarely(),
+        rule("XACKDEL key group [references] [IDS] listed {id}").since(8, 2).rarely(),
         rule("XADD|XREAD|XREADGROUP|XINFO|XGROUP|XPENDING|XCLAIM [key] [group]").rarely(),
     ],
 };
