@@ -100,7 +100,7 @@ pub(crate) fn twins(run: &Run<'_>, (hot, cold): (&Db, &Db), commands: usize) -> 
 
 /// The first words of commands that never changed anything in so many attempts.
 pub(crate) fn idle(run: &Run<'_>, db: &Db, attempts: usize) -> Result<Vec<String>, Error> {
-    let mut idle: Vec<String> = lines::all().map(|line| lines::title(line)).collect();
+    let mut idle: Vec<String> = lines::all().map(lines::title).collect();
     let workload = EveryWorkload::default();
     let mut session = db.session();
     for _ in 0..attempts {
