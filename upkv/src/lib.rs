@@ -116,11 +116,14 @@ pub use crate::{
     },
 };
 
-#[cfg(all(feature = "engine", feature = "test-util"))]
-#[doc(hidden)]
-pub use crate::rdb::{transcode, transcode_body};
 #[cfg(feature = "lua")]
 pub use crate::script::{Script, ScriptLimits};
+#[cfg(all(feature = "engine", feature = "test-util"))]
+#[doc(hidden)]
+pub use crate::{
+    rdb::{transcode, transcode_body},
+    value::testing::decode_value,
+};
 
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../README.md")]

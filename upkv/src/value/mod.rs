@@ -14,6 +14,8 @@ pub(crate) mod owned;
 pub(crate) mod packed;
 pub(crate) mod set;
 pub(crate) mod stream;
+#[cfg(feature = "test-util")]
+pub(crate) mod testing;
 pub(crate) mod text;
 pub(crate) mod tree;
 pub(crate) mod zset;

@@ -368,6 +368,9 @@ fn read_score(walk: &mut Walk<'_>) -> Option<f64> {
 }
 
 #[cfg(test)]
+mod model_tests;
+
+#[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -106,6 +106,57 @@ fn repair_checkpoint(bytes: &mut [u8]) {
     }
 }
 
+/// A segment file whose records have other contents of the same lengths, under checksums that fit.
+///
+/// # Panics
+///
+/// If `change` does.
+pub fn with_other_contents(bytes: &[u8], change: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    let Ok(header) = SegmentHeader::decode(bytes) else {
+        return out;
+    };
+    let mut frames = Vec::new();
+    let start = crate::storage::format::SEGMENT_HEADER;
+    let visit = |offset, frame: &FrameHeader| {
+        frames.push((offset, frame.records));
+        Ok::<(), ()>(())
+    };
+    scan(bytes, header.salt, start, header.first_seq, u64::MAX, visit)
+        .expect("visiting does not fail");
+    for (offset, records) in frames {
+        let mut at = offset as usize + FRAME_HEADER;
+        for _ in 0..records {
+            let mut record = RecordHeader::decode(&out[at..]).expect("a whole frame");
+            let from = at + RECORD_HEADER;
+            let body = &mut out[from..from + record.len as usize];
+            change(body);
+            let crc = record_checksum(record.len, record.mount, record.kind, record.flags, &[body]);
+            let place = u32::try_from(at).expect("segments are smaller");
+            record.crc = crc ^ salt(header.salt, place, u64::from(record.seq_low));
+            out[at..from].copy_from_slice(&record.encode());
+            at += usize::try_from(record_bytes(u64::from(record.len))).expect("a length");
+        }
+    }
+    out
+}
+
+/// A checkpoint file whose blocks have other contents of the same lengths, under checksums that fit.
+pub fn with_other_blocks(bytes: &[u8], change: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    let mut at = CHECKPOINT_HEADER;
+    while let Some(len) = u32_at(&out, at + 4) {
+        let start = at + CHECKPOINT_BLOCK;
+        let Some(block) = out.get_mut(start..start.saturating_add(len as usize)) else {
+            break;
+        };
+        change(block);
+        at = start + len as usize;
+    }
+    repair_checkpoint(&mut out);
+    out
+}
+
 /// Decodes `bytes` as a segment file, header and frames; returns how many frames are in it.
 ///
 /// # Panics
