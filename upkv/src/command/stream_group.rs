@@ -10,7 +10,8 @@ use super::stream::{
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::ops::stream::{Deleted, StreamEntry};
-use crate::ops::stream_group::{self, Claim, Claimed, Start};
+use crate::ops::stream_claim::{self, Claim, Claimed};
+use crate::ops::stream_group::{self, Start};
 use crate::value::stream::{Stream, StreamId};
 
 pub(super) static ROWS: &[Command] = rows! { "stream";
@@ -435,7 +436,7 @@ fn xclaim(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
             _ => return Err(unknown()),
         };
     }
-    let claimed = stream_group::claim(work, args[1], args[2], args[3], &ids, how)?;
+    let claimed = stream_claim::claim(work, args[1], args[2], args[3], &ids, how)?;
     Ok(claimed_reply(claimed, how.only_ids))
 }
 
@@ -474,7 +475,7 @@ fn xautoclaim(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         entries,
         gone,
         next,
-    } = stream_group::auto_claim(work, args[1], args[2], args[3], start, count, how)?;
+    } = stream_claim::auto_claim(work, args[1], args[2], args[3], start, count, how)?;
     Ok(Reply::Array(vec![
         id_reply(next),
         claimed_reply(entries, how.only_ids),

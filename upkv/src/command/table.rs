@@ -259,7 +259,7 @@ mod tests {
             ("mset a 1 b 2", vec!["a", "b"]),
             ("DEL a b c", vec!["a", "b", "c"]),
             ("ZUNIONSTORE d 2 a b WEIGHTS 1 2", vec!["a", "b", "d"]),
-            ("ZUNION 9 a b", vec!["a", "b"]),
+            ("ZUNION 9 a b", vec![]),
             ("ZUNION x a", vec![]),
             ("OBJECT ENCODING k", vec!["k"]),
             ("PING", vec![]),

@@ -17,6 +17,7 @@ pub(crate) mod object;
 pub(crate) mod set;
 pub(crate) mod sort;
 pub(crate) mod stream;
+pub(crate) mod stream_claim;
 pub(crate) mod stream_group;
 pub(crate) mod stream_lag;
 pub(crate) mod string;

@@ -8,10 +8,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::address::Address;
 use super::sync::RwLock;
 
+/// Segments counted in one allocation. Numbers come from disk, too: a wrong one must not cost more than the list of pages.
+const PAGE: usize = 1_024;
+
+type Page = Box<[AtomicU64]>;
+
 /// Live bytes of one mount, by segment number.
 #[derive(Debug, Default)]
 pub(crate) struct LiveTable {
-    bytes: RwLock<Vec<AtomicU64>>,
+    pages: RwLock<Vec<Option<Page>>>,
+}
+
+fn place(segment: u32) -> (usize, usize) {
+    let at = segment as usize;
+    (at / PAGE, at % PAGE)
 }
 
 impl LiveTable {
@@ -35,35 +45,40 @@ impl LiveTable {
 
     /// Live bytes in segment `id`.
     pub(crate) fn of(&self, id: u32) -> u64 {
-        self.bytes
-            .read()
-            .get(id as usize)
-            .map_or(0, |b| b.load(Ordering::Relaxed))
+        let (page, at) = place(id);
+        let pages = self.pages.read();
+        let page = pages.get(page).and_then(Option::as_ref);
+        page.map_or(0, |page| page[at].load(Ordering::Relaxed))
     }
 
     /// All segments with live bytes.
     pub(crate) fn all(&self) -> Vec<(u32, u64)> {
-        let table = self.bytes.read();
-        (0u32..)
-            .zip(table.iter())
-            .map(|(id, bytes)| (id, bytes.load(Ordering::Relaxed)))
-            .filter(|(_, bytes)| *bytes > 0)
-            .collect()
+        let pages = self.pages.read();
+        let mut found = Vec::new();
+        for (number, page) in pages.iter().enumerate() {
+            for (at, bytes) in page.iter().flat_map(|page| page.iter().enumerate()) {
+                let bytes = bytes.load(Ordering::Relaxed);
+                if let (1.., Ok(id)) = (bytes, u32::try_from(number * PAGE + at)) {
+                    found.push((id, bytes));
+                }
+            }
+        }
+        found
     }
 
     fn with(&self, segment: u32, change: impl FnOnce(&AtomicU64)) {
+        let (page, at) = place(segment);
         {
-            let table = self.bytes.read();
-            if let Some(bytes) = table.get(segment as usize) {
-                return change(bytes);
+            let pages = self.pages.read();
+            if let Some(Some(page)) = pages.get(page) {
+                return change(&page[at]);
             }
         }
-        let mut table = self.bytes.write();
-        if table.len() <= segment as usize {
-            // Doubling, because segments come one at a time.
-            let len = (segment as usize + 1).next_power_of_two();
-            table.resize_with(len, AtomicU64::default);
+        let mut pages = self.pages.write();
+        if pages.len() <= page {
+            pages.resize_with(page + 1, || None);
         }
-        change(&table[segment as usize]);
+        let new = || (0..PAGE).map(|_| AtomicU64::default()).collect();
+        change(&pages[page].get_or_insert_with(new)[at]);
     }
 }

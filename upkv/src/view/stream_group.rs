@@ -6,7 +6,8 @@ use super::Target;
 use crate::error::Result;
 use crate::ops;
 use crate::ops::stream::StreamEntry;
-use crate::ops::stream_group::{Claim, Claimed, Start, no_key_or_group};
+use crate::ops::stream_claim::{Claim, Claimed};
+use crate::ops::stream_group::{Start, no_key_or_group};
 use crate::ops::stream_lag::lag;
 use crate::value::owned::Value;
 use crate::value::stream::{Stream, StreamId};
@@ -172,7 +173,7 @@ impl<'t, T: Target> StreamGroup<'t, T> {
         let ids: Vec<StreamId> = ids.into_iter().collect();
         let how = claim_after(min_idle);
         self.target.run(&self.key, false, |work| {
-            ops::stream_group::claim(work, &self.key, &self.name, consumer, &ids, how)
+            ops::stream_claim::claim(work, &self.key, &self.name, consumer, &ids, how)
         })
     }
 
@@ -193,7 +194,7 @@ impl<'t, T: Target> StreamGroup<'t, T> {
         let how = claim_after(min_idle);
         let Claimed { entries, next, .. } = self.target.run(&self.key, false, |work| {
             let (key, group) = (&self.key, &self.name);
-            ops::stream_group::auto_claim(work, key, group, consumer, start, count, how)
+            ops::stream_claim::auto_claim(work, key, group, consumer, start, count, how)
         })?;
         Ok((entries, (next != StreamId::MIN).then_some(next)))
     }
