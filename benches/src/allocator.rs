@@ -13,7 +13,11 @@ pub struct Counting;
 /// What an allocation of `bytes` takes of the heap: with its header, in steps of 16 bytes, as the system's allocator on Linux gives it.
 const fn chunk(bytes: usize) -> i64 {
     let taken = (bytes + 8 + 15) & !15;
-    (if taken < 32 { 32 } else { taken }) as i64
+    if taken < 32 {
+        32
+    } else {
+        taken.cast_signed() as i64
+    }
 }
 
 fn note(change: i64) {

@@ -180,7 +180,7 @@ impl Server {
     fn replies(&mut self, count: usize) -> Result<()> {
         let (mut at, mut done) = (0, 0);
         self.reply.clear();
-        let mut chunk = [0; 1 << 16];
+        let mut chunk = vec![0; 1 << 16];
         while done < count {
             match reply_end(&self.reply[at..])? {
                 Some(length) => {

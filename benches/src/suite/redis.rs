@@ -65,8 +65,14 @@ fn overhead(bench: &mut Bench) -> Result<()> {
     };
     pair(
         "GET",
-        &|key| Ok(drop(std::hint::black_box(db.get(key)?))),
-        &|key| Ok(drop(std::hint::black_box(db.command([&b"GET"[..], key])?))),
+        &|key| {
+            std::hint::black_box(db.get(key)?);
+            Ok(())
+        },
+        &|key| {
+            std::hint::black_box(db.command([&b"GET"[..], key])?);
+            Ok(())
+        },
     )?;
     pair("SET", &|key| Ok(db.set(key, &value)?), &|key| {
         db.command([&b"SET"[..], key, &value])?;
@@ -191,7 +197,7 @@ fn commands(bench: &mut Bench, log: bool) -> Result<()> {
 
 fn load(engine: &mut dyn Commands, keys: u64, value: &[u8]) -> Result<()> {
     fill(engine, keys, &|batch, i| {
-        batch.push(&[b"SET", &key(i), value])
+        batch.push(&[b"SET", &key(i), value]);
     })
 }
 
@@ -213,22 +219,22 @@ type Thing = (&'static str, fn(&mut Batch, u64));
 
 const THINGS: &[Thing] = &[
     ("key 16 B, value 8 B", |batch, i| {
-        batch.push(&[b"SET", &key(i), &value(i, 8)])
+        batch.push(&[b"SET", &key(i), &value(i, 8)]);
     }),
     ("key 16 B, integer", |batch, i| {
         batch.push(&[b"SET", &key(i), (i + 1_000_000).to_string().as_bytes()]);
     }),
     ("key 16 B, value 16 B", |batch, i| {
-        batch.push(&[b"SET", &key(i), &value(i, 16)])
+        batch.push(&[b"SET", &key(i), &value(i, 16)]);
     }),
     ("key 16 B, value 32 B", |batch, i| {
-        batch.push(&[b"SET", &key(i), &value(i, 32)])
+        batch.push(&[b"SET", &key(i), &value(i, 32)]);
     }),
     ("key 16 B, value 64 B", |batch, i| {
-        batch.push(&[b"SET", &key(i), &value(i, 64)])
+        batch.push(&[b"SET", &key(i), &value(i, 64)]);
     }),
     ("key 16 B, value 100 B", |batch, i| {
-        batch.push(&[b"SET", &key(i), &value(i, 100)])
+        batch.push(&[b"SET", &key(i), &value(i, 100)]);
     }),
     ("key 16 B, value 16 B, with TTL", |batch, i| {
         batch.push(&[
@@ -246,7 +252,7 @@ const THINGS: &[Thing] = &[
         batch.push(&[b"HSET", b"hash", &key(i), i.to_string().as_bytes()]);
     }),
     ("set member, 16 B", |batch, i| {
-        batch.push(&[b"SADD", b"set", &key(i)])
+        batch.push(&[b"SADD", b"set", &key(i)]);
     }),
     ("set member, large integer", |batch, i| {
         batch.push(&[
@@ -264,7 +270,7 @@ const THINGS: &[Thing] = &[
         ]);
     }),
     ("list element, 16 B", |batch, i| {
-        batch.push(&[b"RPUSH", b"list", &value(i, 16)])
+        batch.push(&[b"RPUSH", b"list", &value(i, 16)]);
     }),
     ("list element, integer of 8 digits", |batch, i| {
         batch.push(&[b"RPUSH", b"list", (10_000_000 + i).to_string().as_bytes()]);

@@ -207,8 +207,8 @@ impl Mount {
         self.core.log.append(frame)
     }
 
-    /// Takes a place in the order for a change that is not logged, in a store without files.
-    pub(crate) fn pass(&self) -> Commit {
+    /// Takes a place in the order for a change that is not logged: what a store without files holds, nobody reads back.
+    pub fn pass(&self) -> Commit {
         debug_assert!(self.is_memory(), "what has files is logged");
         self.core.log.pass()
     }
