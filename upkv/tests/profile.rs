@@ -95,10 +95,19 @@ fn a_full_database_takes_no_more_and_gives_everything_back() {
         (0..100).find_map(|n| db.command(["SET", &format!("{n}"), &"x".repeat(100)]).err());
     let refused = refused.expect("the database fills").to_string();
     assert_eq!(refused, "ERR DB capacity quota exceeded");
-    assert!(db.command(["GET", "0"]).is_ok());
-    assert!(db.command(["EXPIRE", "0", "9"]).is_ok());
-    assert!(db.command(["DEL", "0", "1", "2", "3"]).is_ok());
-    assert!(db.command(["SET", "0", "1"]).is_ok());
+    let run = |line: &[&str]| db.command(line).expect("not refused");
+    let kept = upkv::Reply::Bulk("x".repeat(100).into());
+    assert_eq!(run(&["GET", "0"]), kept);
+    assert_eq!(run(&["EXPIRE", "0", "9"]), upkv::Reply::Int(1));
+    let held = i64::try_from(db.len().expect("counts")).expect("few");
+    let keys: Vec<String> = (0..held).map(|n| n.to_string()).collect();
+    let line: Vec<&str> = ["DEL"]
+        .into_iter()
+        .chain(keys.iter().map(String::as_str))
+        .collect();
+    assert_eq!(run(&line), upkv::Reply::Int(held));
+    assert_eq!(run(&["SET", "0", "1"]), upkv::Reply::Status("OK"));
+    assert_eq!(run(&["GET", "0"]), upkv::Reply::Bulk("1".to_owned().into()));
 }
 
 #[test]

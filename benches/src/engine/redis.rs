@@ -1,10 +1,9 @@
 //! A `redis-server` of this machine on a Unix socket, and our engine doing the same commands without one.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::Result;
 
@@ -108,17 +107,38 @@ impl Commands for InProcess {
 /// A server that ends with this value, and one connection to it.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    _child: Started,
     stream: UnixStream,
     name: String,
     request: Vec<u8>,
     reply: Vec<u8>,
 }
 
-impl Drop for Server {
+/// A process that ends with this value.
+#[derive(Debug)]
+struct Started(Child);
+
+impl Started {
+    /// Reads what the server says until it takes connections; what it says later is read and dropped.
+    fn await_ready(&mut self) -> Result<()> {
+        let said = self.0.stdout.take().ok_or("the server's output is piped")?;
+        let mut said = BufReader::new(said);
+        let mut line = String::new();
+        while !line.contains("eady to accept connections") {
+            line.clear();
+            if said.read_line(&mut line)? == 0 {
+                return Err("the server ended before it took connections".into());
+            }
+        }
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Ok(())
+    }
+}
+
+impl Drop for Started {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -142,20 +162,14 @@ impl Server {
             .args(["--appendfsync", "everysec", "--appendonly"])
             .arg(if log { "yes" } else { "no" })
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()?;
-        let stream = match connect(&socket) {
-            Ok(stream) => stream,
-            Err(e) => {
-                let mut child = child;
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(e);
-            }
-        };
+        let mut started = Started(child);
+        started.await_ready()?;
+        let stream = UnixStream::connect(&socket)?;
         let durability = if log { "everysec" } else { "not kept" };
         Ok(Some(Self {
-            child,
+            _child: started,
             stream,
             name: format!("redis-server {version} {durability}, Unix socket, pipeline 100"),
             request: Vec::new(),
@@ -194,17 +208,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-}
-
-fn connect(socket: &Path) -> Result<UnixStream> {
-    let start = Instant::now();
-    loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => return Ok(stream),
-            Err(e) if start.elapsed() > Duration::from_secs(20) => return Err(e.into()),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
     }
 }
 

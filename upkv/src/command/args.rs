@@ -182,6 +182,21 @@ pub(crate) fn counted_keys<'a>(
     rest.split_at_checked(count).ok_or_else(Error::syntax)
 }
 
+/// The last `LIMIT` among options that know nothing else; 0, for no limit, without one.
+pub(crate) fn limit_option(rest: &Args<'_>) -> Result<usize> {
+    let mut limit = 0;
+    let mut options = Options::new(rest);
+    while let Some(option) = options.next() {
+        if option != "LIMIT" {
+            return Err(Error::syntax());
+        }
+        let refused = || Error::refused("ERR LIMIT can't be negative");
+        let given = number::parse_i64(options.value()?).ok_or_else(refused)?;
+        limit = usize::try_from(given).map_err(|_| refused())?;
+    }
+    Ok(limit)
+}
+
 /// `MATCH`, `COUNT` and what else the scan family shares.
 pub(crate) struct ScanOptions<'a> {
     pub(crate) pattern: Option<&'a [u8]>,

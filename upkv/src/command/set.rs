@@ -1,6 +1,6 @@
 //! Chapter: sets.
 
-use super::args::{self, Args, Options, ScanOf};
+use super::args::{self, Args, ScanOf};
 use super::reply::Reply;
 use super::row::{COUNTED, Command, EACH, ONE, TWO, data, rows};
 use crate::error::{Error, Result};
@@ -201,16 +201,7 @@ fn sintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         .ok_or_else(|| Error::refused("ERR numkeys should be greater than 0"))?;
     let too_many = || Error::refused("ERR Number of keys can't be greater than number of args");
     let (keys, rest) = args[2..].split_at_checked(count).ok_or_else(too_many)?;
-    let mut limit = 0;
-    let mut options = Options::new(rest);
-    while let Some(option) = options.next() {
-        if option != "LIMIT" {
-            return Err(Error::syntax());
-        }
-        let refused = || Error::refused("ERR LIMIT can't be negative");
-        let given = number::parse_i64(options.value()?).ok_or_else(refused)?;
-        limit = usize::try_from(given).map_err(|_| refused())?;
-    }
+    let limit = args::limit_option(rest)?;
     for key in keys {
         work.expect_kind(key, Kind::Set)?;
     }

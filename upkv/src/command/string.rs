@@ -1,10 +1,11 @@
 //! Chapter: strings.
 
+use parking_lot::Mutex;
+
 use super::args::{self, Args, DeadlineForm, Options};
 use super::reply::Reply;
 use super::row::{Command, EACH, ONE, PAIRS, data, direct, rows};
 use super::string_more::digest_text;
-use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::keyspace::direct::Direct;

@@ -175,15 +175,6 @@ fn zintercard(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let (keys, rest) = args::counted_keys(&args[1..], "zintercard")?;
     // Types are checked before the options, as Redis does.
     zset::expect_scored(work, keys)?;
-    let mut limit = 0;
-    let mut options = args::Options::new(rest);
-    while let Some(option) = options.next() {
-        if option != "LIMIT" {
-            return Err(Error::syntax());
-        }
-        let refused = || Error::refused("ERR LIMIT can't be negative");
-        let given = number::parse_i64(options.value()?).ok_or_else(refused)?;
-        limit = usize::try_from(given).map_err(|_| refused())?;
-    }
+    let limit = args::limit_option(rest)?;
     zset::intersection_len(work, keys, limit).map(Reply::count)
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use upkv::storage::ErrorKind;
 use upkv::storage::testing::{Ack, Failure, Run, Workload};
-use upkv::{Db, DbOptions, Durability, Error, Reply, Session, Store};
+use upkv::{Db, Error, Reply, Session, Store};
 
-use super::{below, failure};
+use super::{at_some_level, below, failure, mounted};
 
 /// Databases that keys are moved between.
 pub(crate) const DATABASES: u8 = 3;
@@ -149,19 +149,11 @@ impl Workload for EveryWorkload {
     }
 
     fn open(&self, store: &Store, name: &str) -> Result<Db, Failure> {
-        let options = DbOptions::new().durability(Durability::Disk).shards(4);
-        let db = Db::mount_with(store, name, options).map_err(|error| failure(&error))?;
-        db.audit().map_err(Failure::Damaged)?;
-        Ok(db)
+        mounted(store, name)
     }
 
     fn step(&self, engine: &Db, run: &Run<'_>, model: &mut Shown) -> Result<Ack, Failure> {
-        let (level, ack) = match below(run, 3) {
-            0 => (Durability::Memory, Ack::Memory),
-            1 => (Durability::Os, Ack::Os),
-            _ => (Durability::Disk, Ack::Disk),
-        };
-        let db = engine.with_durability(level);
+        let (db, ack) = at_some_level(engine, run);
         let before = db.token().seq;
         if self.demote && below(run, 4) == 0 {
             db.demote_all().map_err(|error| failure(&error))?;

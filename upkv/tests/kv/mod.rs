@@ -311,6 +311,24 @@ impl Op {
     }
 }
 
+/// The database with few shards, so that they split, and its counts checked.
+fn mounted(store: &Store, name: &str) -> Result<Db, Failure> {
+    let options = DbOptions::new().durability(Durability::Disk).shards(4);
+    let db = Db::mount_with(store, name, options).map_err(|error| failure(&error))?;
+    db.audit().map_err(Failure::Damaged)?;
+    Ok(db)
+}
+
+/// A handle of a random level, and what an acknowledgement by it promises.
+fn at_some_level(engine: &Db, run: &Run<'_>) -> (Db, Ack) {
+    let (level, ack) = match below(run, 3) {
+        0 => (Durability::Memory, Ack::Memory),
+        1 => (Durability::Os, Ack::Os),
+        _ => (Durability::Disk, Ack::Disk),
+    };
+    (engine.with_durability(level), ack)
+}
+
 pub(crate) fn failure(error: &Error) -> Failure {
     match error {
         Error::Storage(error) => Failure::from(error),
@@ -388,19 +406,11 @@ impl Workload for KvWorkload {
     }
 
     fn open(&self, store: &Store, name: &str) -> Result<Db, Failure> {
-        let options = DbOptions::new().durability(Durability::Disk).shards(4);
-        let db = Db::mount_with(store, name, options).map_err(|error| failure(&error))?;
-        db.audit().map_err(Failure::Damaged)?;
-        Ok(db)
+        mounted(store, name)
     }
 
     fn step(&self, engine: &Db, run: &Run<'_>, model: &mut Model) -> Result<Ack, Failure> {
-        let (level, ack) = match below(run, 3) {
-            0 => (Durability::Memory, Ack::Memory),
-            1 => (Durability::Os, Ack::Os),
-            _ => (Durability::Disk, Ack::Disk),
-        };
-        let db = engine.with_durability(level);
+        let (db, ack) = at_some_level(engine, run);
         let before = db.token().seq;
         if self.demote && below(run, 6) == 0 {
             // Images written on the way are not settled; nothing a user sees changes.
