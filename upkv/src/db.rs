@@ -537,7 +537,7 @@ impl Db {
         let key = key.as_ref();
         self.run(key, |work| {
             let now = work.now;
-            Ok(match work.entry(key)?.map(|entry| entry.slot.expire_at) {
+            Ok(match work.entry(key)?.map(|entry| entry.expire_at()) {
                 None => Ttl::Missing,
                 Some(0) => Ttl::Forever,
                 Some(at) => Ttl::Left(Duration::from_millis(at - now)),

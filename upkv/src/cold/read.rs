@@ -17,7 +17,7 @@ use crate::keyspace::shard::Shard;
 use crate::keyspace::work::{ColdRef, Loaded, Pending};
 use crate::persist::record::{self, Body};
 use crate::storage::{self, Address, ErrorKind};
-use crate::value::{Kind, Object};
+use crate::value::{Fresh, Kind, Object};
 
 impl Engine {
     /// Reads what a work is waiting for. No lock is held.
@@ -48,7 +48,7 @@ impl Engine {
         let probe = self.hashers.probe(&wanted.key);
         let shard = self.shard(wanted.shard).lock();
         let entry = shard.table.find(probe, &wanted.key);
-        entry.is_some_and(|entry| entry.slot.home.is_chain(&wanted.chain))
+        entry.is_some_and(|entry| entry.home().is_chain(&wanted.chain))
     }
 
     /// A record's body. That a read had to write out earlier commits, and could not, does not make the
@@ -130,21 +130,17 @@ impl Engine {
                 shard.stats.misses += 1;
                 return Ok(Direct::Done(None));
             };
-            let (image, len) = match &entry.slot.object {
+            let cold = entry.value().cold().map(|cold| (cold.kind, cold.len));
+            let (image, len) = match cold {
                 // What changed since the image has to be replayed.
-                Object::Cold {
-                    kind: Kind::String, ..
-                } if !entry.slot.home.deltas().is_empty() => {
+                Some((Kind::String, _)) if !entry.home().deltas().is_empty() => {
                     return Ok(Direct::Ordinary);
                 }
-                Object::Cold {
-                    kind: Kind::String,
-                    len,
-                    ..
-                } => (entry.slot.home.image(), *len as usize),
-                object => {
-                    let bytes = object.string_bytes().ok_or(Error::WrongType)?;
-                    self.note_use(&mut entry.slot, now);
+                Some((Kind::String, len)) => (entry.home().image(), len as usize),
+                Some(_) => return Err(Error::WrongType),
+                None => {
+                    let bytes = entry.value().string_bytes().ok_or(Error::WrongType)?;
+                    self.note_use(entry, now);
                     shard.stats.hits += 1;
                     return Ok(Direct::Done(Some(bytes)));
                 }
@@ -154,9 +150,9 @@ impl Engine {
             let body = self.read(image);
             let mut shard = self.shard(index).lock();
             let current = shard.table.find_mut(probe, key);
-            let Some(entry) = current.filter(|entry| {
-                entry.slot.home.image() == image && entry.slot.home.deltas().is_empty()
-            }) else {
+            let Some(entry) = current
+                .filter(|entry| entry.home().image() == image && entry.home().deltas().is_empty())
+            else {
                 if let (Ok(body), None) = (&body, shard.live(probe, key, now)) {
                     // Removed meanwhile: the value was there when the key was looked up.
                     return Ok(Direct::Done(Some(Self::payload(body, key)?)));
@@ -164,11 +160,13 @@ impl Engine {
                 continue;
             };
             let value = Self::payload(&body?, key)?;
-            let seen_before = self.note_use(&mut entry.slot, now) > 0;
-            if entry.slot.object.is_cold() && (seen_before || len < DEMOTE_BYTES_MIN) {
-                entry.slot.object = Object::string(&value);
+            let seen_before = self.note_use(entry, now) > 0;
+            if entry.value().is_cold() && (seen_before || len < DEMOTE_BYTES_MIN) {
+                let before = entry.memory();
+                entry.set_value(Fresh::string(&value));
+                let after = entry.memory();
+                shard.used = shard.used + after - before;
                 shard.stats.promoted += 1;
-                shard.recount(probe, key);
                 self.report_used(&mut shard);
             }
             shard.stats.hits += 1;

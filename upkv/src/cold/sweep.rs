@@ -12,7 +12,7 @@ use crate::keyspace::engine::Engine;
 use crate::keyspace::entry::{Entry, Home};
 use crate::keyspace::shard::Shard;
 use crate::persist::record;
-use crate::value::Object;
+use crate::value::{Cold, Object, Seen};
 
 /// Keys with less time to live than this are not demoted, in ms.
 const DEMOTE_TTL_MIN: u64 = 5_000;
@@ -100,11 +100,11 @@ impl Engine {
         let mut dropped = 0;
         let mut freed = 0;
         for entry in shard.table.segment_items_mut(segment) {
-            if !entry.slot.cool() || !is_worth_demoting(entry, now) {
+            if !entry.cool() || !is_worth_demoting(entry, now) {
                 continue;
             }
-            if !entry.slot.home.deltas().is_empty() {
-                stale.push((*entry.key).into());
+            if !entry.home().deltas().is_empty() {
+                stale.push(entry.key().into());
                 continue;
             }
             freed += demote(entry);
@@ -125,20 +125,14 @@ impl Engine {
             return Ok(());
         };
         let mut frame = self.mount.frame();
-        let slot = &mut entry.slot;
-        let db = self.physical_of(index);
-        record::push_image(
-            &mut frame,
-            &self.mount,
-            db,
-            key,
-            slot.expire_at,
-            &slot.object,
-        );
+        let (mount, db) = (&self.mount, self.physical_of(index));
+        record::push_image(&mut frame, mount, db, key, entry.expire_at(), entry.value());
         let commit = self.mount.append(&mut frame)?;
-        slot.home.records().for_each(|at| self.mount.release(at));
-        slot.home = Home::at(commit.address(0));
+        let memory = entry.memory();
+        let before = std::mem::replace(entry.home_mut(), Home::at(commit.address(0)));
+        before.records().for_each(|at| self.mount.release(at));
         self.mount.retain(commit.address(0));
+        shard.used = shard.used + entry.memory() - memory;
         shard.used -= demote(entry);
         shard.stats.demoted += 1;
         Ok(())
@@ -161,34 +155,33 @@ impl Engine {
 }
 
 fn is_worth_demoting(entry: &Entry, now: u64) -> bool {
-    let slot = &entry.slot;
-    let large = match &slot.object {
-        Object::Int(_) | Object::Cold { .. } => false,
-        Object::Bytes(bytes) => bytes.len() >= DEMOTE_BYTES_MIN,
-        Object::Hash(_)
-        | Object::Zset(_)
-        | Object::List(_)
-        | Object::Set(_)
-        | Object::Stream(_)
-        | Object::Json(_) => true,
+    let large = match entry.value() {
+        Seen::Object(Object::Int(_) | Object::Short(_) | Object::Cold(_)) => false,
+        Seen::Object(Object::Bytes(bytes)) => bytes.len() >= DEMOTE_BYTES_MIN,
+        Seen::Text(text) => text.len() >= DEMOTE_BYTES_MIN,
+        Seen::Object(
+            Object::Hash(_)
+            | Object::Zset(_)
+            | Object::List(_)
+            | Object::Set(_)
+            | Object::Stream(_)
+            | Object::Json(_),
+        ) => true,
     };
-    let deadline = slot.next_deadline();
+    let deadline = entry.next_deadline();
     let lasting = deadline == 0 || deadline > now.saturating_add(DEMOTE_TTL_MIN);
-    large && lasting && !slot.home.is_none()
+    large && lasting && !entry.home().is_none()
 }
 
 /// Drops a value whose image is in the log; the bytes freed.
 fn demote(entry: &mut Entry) -> usize {
-    let kind = entry.slot.object.kind();
-    let len = match &entry.slot.object {
-        Object::Bytes(bytes) => u32::try_from(bytes.len()).expect("strings are at most 512 MiB"),
+    let before = entry.memory();
+    let (kind, parts) = (entry.kind(), entry.value().parts());
+    let len = match entry.value().string_len() {
+        Some(len) => u32::try_from(len).expect("strings are at most 512 MiB"),
         // Collections have no length that is known without decoding; only the image's size matters.
-        _ => entry.slot.home.image().len,
+        None => entry.home().image().len,
     };
-    let parts = entry.slot.object.parts();
-    entry.slot.object = Object::Cold { kind, len, parts };
-    let memory = entry.memory();
-    let freed = entry.slot.counted - memory;
-    entry.slot.counted = memory;
-    freed
+    entry.set_value(Object::Cold(Cold::new(kind, len, parts)).into());
+    before - entry.memory()
 }

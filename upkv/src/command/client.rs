@@ -401,7 +401,7 @@ mod tests {
         let mut session = db.session();
         let heat = || {
             let heat = db.engine.run(0, None, Keys::One(b"k"), |work| {
-                Ok(work.entry(b"k")?.expect("set below").slot.heat())
+                Ok(work.entry(b"k")?.expect("set below").heat())
             });
             heat.expect("no error")
         };

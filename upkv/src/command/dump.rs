@@ -19,10 +19,10 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
 
 fn dump(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let now = work.now;
-    let Some(object) = work.object(args[1])? else {
+    let Some(value) = work.value(args[1])? else {
         return Ok(Reply::Null);
     };
-    match rdb::value(object, now) {
+    match rdb::value(value, now) {
         Ok(value) if value.is_empty() => Ok(Reply::Null),
         Ok(value) => Ok(Reply::bulk(bytes::Bytes::from(rdb::dump(&value)))),
         Err(kind) => Err(Error::refused_with(format!(
@@ -79,7 +79,7 @@ fn restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         Refused::Footer => Error::refused("ERR DUMP payload version or checksum are wrong"),
         Refused::Value => Error::refused("ERR Bad data format"),
     })?;
-    let object = rdb::object(&value, &work.engine.hashers, work.now)
+    let object = rdb::fresh(&value, &work.engine.hashers, work.now)
         .map_err(|_| Error::refused("ERR Bad data format"))?;
     let deadline = match ttl {
         0 => 0,

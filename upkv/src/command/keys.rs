@@ -220,8 +220,8 @@ fn remaining(work: &mut Work<'_>, key: &[u8], convert: impl Fn(u64, u64) -> u64)
     let now = work.now;
     Ok(Reply::Int(match work.entry(key)? {
         None => -2,
-        Some(entry) if entry.slot.expire_at == 0 => -1,
-        Some(entry) => i64::try_from(convert(entry.slot.expire_at, now)).unwrap_or(i64::MAX),
+        Some(entry) if entry.expire_at() == 0 => -1,
+        Some(entry) => i64::try_from(convert(entry.expire_at(), now)).unwrap_or(i64::MAX),
     }))
 }
 

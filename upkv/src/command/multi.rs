@@ -237,7 +237,7 @@ fn has_fired(work: &mut Work<'_>, watched: &[Watch]) -> Result<bool> {
             let overdue = shard
                 .table
                 .find(probe, &watch.key)
-                .is_some_and(|e| e.slot.is_expired(now));
+                .is_some_and(|entry| entry.is_expired(now));
             let version = shard.watched.get(&watch.key).map(|watched| watched.version);
             Ok(overdue || version != Some(watch.version))
         })?;

@@ -1,4 +1,4 @@
-//! How much a key is used, in 32 bits: the second of the last access, or under a frequency policy a minute
+//! How much a key is used, in 30 bits: the second of the last access, or under a frequency policy a minute
 //! and a logarithmic counter that decays with time, as in Redis.
 //!
 //! Which of the two a word holds depends on the policy at the last access; after a change of policy the
@@ -6,7 +6,12 @@
 
 /// Counter that a new key starts with, so that it is not the first to go.
 const COUNTER_START: u32 = 5;
-const MINUTE_BITS: u32 = 24;
+/// Seconds wrap after 34 years.
+const BITS: u32 = 30;
+/// Longest idle time that is told from a clock that stepped back, in seconds: 17 years.
+const IDLE_MAX: u64 = (1 << (BITS - 1)) - 1;
+/// Minutes wrap after eight years.
+const MINUTE_BITS: u32 = BITS - 8;
 
 /// How counters rise and fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +35,17 @@ impl Default for Lfu {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Access(u32);
 
-fn seconds(now: u64) -> u32 {
-    u32::try_from(now / 1_000).unwrap_or(u32::MAX)
+/// The lowest `bits` bits of a number.
+fn low(number: u64, bits: u32) -> u32 {
+    u32::try_from(number & ((1 << bits) - 1)).expect("at most 30 bits are asked for")
 }
 
-/// Minutes since the epoch, which wrap after 31 years.
+fn seconds(now: u64) -> u32 {
+    low(now / 1_000, BITS)
+}
+
 fn minutes(now: u64) -> u32 {
-    let [a, b, c, ..] = (now / 60_000).to_le_bytes();
-    u32::from_le_bytes([a, b, c, 0])
+    low(now / 60_000, MINUTE_BITS)
 }
 
 impl Access {
@@ -52,9 +60,8 @@ impl Access {
 
     /// A key that was last used so many seconds ago.
     pub(crate) fn idle_for(now: u64, idle_seconds: u64) -> Self {
-        Self(seconds(
-            now.saturating_sub(idle_seconds.saturating_mul(1_000)),
-        ))
+        let idle = low(idle_seconds.min(IDLE_MAX), BITS);
+        Self(low(u64::from(seconds(now).wrapping_sub(idle)), BITS))
     }
 
     /// A key whose counter is at `frequency`.
@@ -78,7 +85,18 @@ impl Access {
 
     /// Seconds since the last access, where accesses are timed.
     pub(crate) fn idle_seconds(self, now: u64) -> u32 {
-        seconds(now).saturating_sub(self.0)
+        let idle = low(u64::from(seconds(now).wrapping_sub(self.0)), BITS);
+        // Beyond that the clock stepped back.
+        if u64::from(idle) <= IDLE_MAX { idle } else { 0 }
+    }
+
+    /// The 30 bits.
+    pub(crate) fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
     /// The counter, where accesses are counted.
@@ -107,7 +125,7 @@ mod tests {
         access.note(NOW + 9_000, None, || 0);
         assert_eq!(access.idle_seconds(NOW + 9_999), 0);
         // A clock that stepped back.
-        assert_eq!(access.idle_seconds(0), 0);
+        assert_eq!(access.idle_seconds(NOW - 3_600_000), 0);
     }
 
     #[test]
@@ -149,9 +167,8 @@ mod tests {
         };
         assert_eq!(access.frequency(NOW + 24 * 60_000, slow), 197);
         assert_eq!(Access::idle_for(NOW, 77).idle_seconds(NOW), 77);
-        assert_eq!(
-            Access::idle_for(NOW, u64::MAX).idle_seconds(NOW),
-            seconds(NOW)
-        );
+        let longest = Access::idle_for(NOW, u64::MAX).idle_seconds(NOW);
+        assert_eq!(u64::from(longest), IDLE_MAX);
+        assert_eq!(Access::from_bits(longest).bits(), longest);
     }
 }

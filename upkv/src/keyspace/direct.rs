@@ -6,15 +6,14 @@
 
 use super::access::Access;
 use super::engine::{Caller, Engine};
-use super::entry::{Entry, Home, Slot};
-use super::key::Key;
+use super::entry::{Entry, Home};
 use super::table::Probe;
 use crate::error::{Error, Result};
 use crate::keyspace::shard::Shard;
 use crate::number;
 use crate::ops::check_size;
 use crate::persist::record;
-use crate::value::{Kind, Object};
+use crate::value::{Fresh, Kind, Object, Seen};
 
 /// What came of the short way.
 #[derive(Debug, PartialEq)]
@@ -44,7 +43,7 @@ impl Engine {
         check_size(key)?;
         check_size(value)?;
         self.replace_directly(caller, key, |_| {
-            Ok(Direct::Done((Object::string(value), 0, ())))
+            Ok(Direct::Done((Fresh::string(value), 0, ())))
         })
     }
 
@@ -56,27 +55,33 @@ impl Engine {
         change: i64,
     ) -> Result<Direct<i64>> {
         check_size(key)?;
-        self.replace_directly(caller, key, |slot| {
-            let (value, expire_at) = match slot.map(|slot| (&slot.object, slot.expire_at)) {
+        self.replace_directly(caller, key, |entry| {
+            let (value, expire_at) = match entry {
                 None => (0, 0),
-                Some((Object::Int(value), at)) => (*value, at),
-                Some((Object::Bytes(text), at)) => {
-                    (number::parse_i64(text).ok_or(Error::NotInteger)?, at)
-                }
-                Some((object, _)) if object.kind() != Kind::String => return Err(Error::WrongType),
-                Some(_) => return Ok(Direct::Ordinary),
+                Some(entry) => match entry.value() {
+                    Seen::Object(Object::Int(value)) => (*value, entry.expire_at()),
+                    seen if seen.kind() != Kind::String => return Err(Error::WrongType),
+                    seen if seen.is_cold() => return Ok(Direct::Ordinary),
+                    // The text of an integer would be held as one, unless it was edited in place.
+                    seen => {
+                        let text = seen
+                            .text(&mut itoa::Buffer::new())
+                            .and_then(number::parse_i64);
+                        (text.ok_or(Error::NotInteger)?, entry.expire_at())
+                    }
+                },
             };
             let sum = value.checked_add(change).ok_or(Error::Overflow)?;
-            Ok(Direct::Done((Object::Int(sum), expire_at, sum)))
+            Ok(Direct::Done((Object::Int(sum).into(), expire_at, sum)))
         })
     }
 
     /// Puts what `next` makes of the present slot in its place. The deadline is 0 or that of the present slot.
-    fn replace_directly<R>(
+    fn replace_directly<'v, R>(
         &self,
         caller: Caller,
         key: &[u8],
-        next: impl Fn(Option<&Slot>) -> Result<Direct<(Object, u64, R)>>,
+        next: impl Fn(Option<&Entry>) -> Result<Direct<(Fresh<'v>, u64, R)>>,
     ) -> Result<Direct<R>> {
         let server = &self.server;
         if !server.events.is_quiet() || server.tracking.is_used() {
@@ -93,22 +98,20 @@ impl Engine {
         if self.swapped.physical(caller.db) != physical || !shard.waiting.is_empty() {
             return Ok(Direct::Ordinary);
         }
-        let slot = shard.live(probe, key, now).map(|entry| &entry.slot);
-        let Direct::Done((object, expire_at, value)) = next(slot)? else {
+        let Direct::Done((fresh, expire_at, value)) = next(shard.live(probe, key, now))? else {
             return Ok(Direct::Ordinary);
         };
         let (commit, home) = if self.mount.is_memory() {
-            (self.mount.pass(), Home::default())
+            (self.mount.pass(), None)
         } else {
             let mut frame = self.mount.frame();
-            record::push_image(&mut frame, &self.mount, physical, key, expire_at, &object);
+            let (mount, seen) = (&self.mount, fresh.seen());
+            record::push_image(&mut frame, mount, physical, key, expire_at, seen);
             let commit = self.mount.append(&mut frame)?;
             let at = commit.address(0);
-            (commit, Home::at(at))
+            (commit, Some(Home::at(at)))
         };
-        let mut slot = Slot::new(object, expire_at);
-        slot.home = home;
-        self.install(&mut shard, probe, key, slot, now);
+        self.install(&mut shard, probe, key, fresh, expire_at, home, now);
         self.report_used(&mut shard);
         drop(shard);
         self.relieve();
@@ -116,27 +119,43 @@ impl Engine {
         Ok(Direct::Done(value))
     }
 
-    /// Puts a slot in the place of the key's present one.
-    fn install(&self, shard: &mut Shard, probe: Probe, key: &[u8], mut slot: Slot, now: u64) {
+    /// Gives a key a value, a deadline and a place in the log, where it may have had others.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of its own about one key"
+    )]
+    fn install(
+        &self,
+        shard: &mut Shard,
+        probe: Probe,
+        key: &[u8],
+        value: Fresh<'_>,
+        expire_at: u64,
+        home: Option<Home>,
+        now: u64,
+    ) {
         let counts = self.evictor.counts();
-        slot.access = Access::new(now, counts);
-        slot.home.records().for_each(|at| self.mount.retain(at));
+        let records = home.iter().flat_map(Home::records);
+        records.for_each(|at| self.mount.retain(at));
         if let Some(entry) = shard.table.find_mut(probe, key) {
-            let before = &entry.slot;
-            before.home.records().for_each(|at| self.mount.release(at));
-            slot.inherit_heat(before);
-            if counts {
-                slot.access = before.access;
+            let before = entry.memory();
+            entry.set_value(value);
+            entry.set_expire_at(expire_at);
+            if let Some(home) = home {
+                let before = std::mem::replace(entry.home_mut(), home);
+                before.records().for_each(|at| self.mount.release(at));
             }
-            shard.used -= before.counted;
-            entry.slot = slot;
-            entry.slot.counted = entry.memory();
-            shard.used += entry.slot.counted;
+            if !counts {
+                entry.set_access(Access::new(now, counts));
+            }
+            shard.used = shard.used + entry.memory() - before;
         } else {
-            let key = Key::from(key);
-            let mut entry = Box::new(Entry { key, slot });
-            entry.slot.counted = entry.memory();
-            shard.used += entry.slot.counted;
+            let mut entry = match home {
+                Some(home) => Entry::at(key, value, expire_at, home),
+                None => Entry::new(key, value, expire_at),
+            };
+            entry.set_access(Access::new(now, counts));
+            shard.used += entry.memory();
             shard.table.insert_new(probe, entry);
         }
         shard.changed(key);

@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::entry::Slot;
+use super::entry::Entry;
 use super::evict::Evictor;
+use super::key::Key;
 use super::libraries::Shared;
 use super::shard::Shard;
 use super::table::{Hashers, Probe, top_bits};
@@ -337,10 +338,12 @@ impl Engine {
     }
 
     /// Notes that a key was used; the state of its access counter before.
-    pub(crate) fn note_use(&self, slot: &mut Slot, now: u64) -> u8 {
+    pub(crate) fn note_use(&self, entry: &mut Entry, now: u64) -> u8 {
         let lfu = self.evictor.counts().then(|| self.evictor.lfu());
-        slot.access.note(now, lfu, || self.mount.random());
-        slot.warm()
+        let mut access = entry.access();
+        access.note(now, lfu, || self.mount.random());
+        entry.set_access(access);
+        entry.warm()
     }
 
     // --- deadlines
@@ -381,9 +384,9 @@ impl Engine {
             shard.timer = None;
             let due = shard.expiry.take_due(now, EXPIRE_BATCH);
             for entry in due.iter().filter_map(|at| shard.table.find_hashed(*at)) {
-                let deadline = entry.slot.next_deadline();
+                let deadline = entry.next_deadline();
                 if deadline != 0 && deadline <= now {
-                    keys.push(entry.key.clone());
+                    keys.push(Key::from(entry.key()));
                 }
             }
             due
@@ -404,7 +407,7 @@ impl Engine {
         let shard = &mut *shard;
         for probe in due {
             if let Some(entry) = shard.table.find_hashed(probe) {
-                let deadline = entry.slot.next_deadline();
+                let deadline = entry.next_deadline();
                 if deadline != 0 {
                     shard.expiry.add(now, deadline, probe);
                 }
@@ -429,7 +432,7 @@ impl Engine {
             stats.cold_keys += shard
                 .table
                 .iter()
-                .filter(|e| e.slot.object.is_cold())
+                .filter(|entry| entry.value().is_cold())
                 .count() as u64;
             stats.used_bytes += shard.memory() as u64;
             stats.hits += shard.stats.hits;
@@ -466,21 +469,17 @@ impl Engine {
             for entry in shard.table.iter() {
                 used += entry.memory();
                 live += entry
-                    .slot
-                    .home
+                    .home()
                     .records()
                     .map(storage::Address::log_bytes)
                     .sum::<u64>();
-                if entry.slot.home.is_none() != self.mount.is_memory() {
-                    return Err(format!(
-                        "key {:?} is not in the log, or should not be",
-                        entry.key
-                    ));
+                if entry.home().is_none() != self.mount.is_memory() {
+                    return Err(format!("{entry:?} is not in the log, or should not be"));
                 }
-                if self.shard_of(self.hashers.placement(&entry.key))
+                if self.shard_of(self.hashers.placement(entry.key()))
                     != index & (self.shard_count() - 1)
                 {
-                    return Err(format!("key {:?} is in the wrong shard", entry.key));
+                    return Err(format!("{entry:?} is in the wrong shard"));
                 }
             }
             if !shard.expiry.audit() {

@@ -1,109 +1,171 @@
 //! One key: its value, deadline and place in the log.
 
+use bytes::Bytes;
+
 use crate::keyspace::access::Access;
-use crate::keyspace::key::Key;
+use crate::keyspace::block::Block;
 use crate::keyspace::table::Keyed;
 use crate::storage::Address;
-use crate::value::Object;
+use crate::value::{Fresh, Kind, Object, Seen};
 
 /// Deltas after which a new image may be written, once they are as large as the image.
 const CHAIN_MAX: usize = 32;
-/// Highest value of the two-bit access counter.
-const HEAT_MAX: u8 = 3;
-/// Bytes of table slot that one key costs on average, at two thirds load.
-const SLOT_BYTES: usize = 14;
+/// Bits of the access counter, and its highest value.
+const HEAT_BITS: u32 = 2;
+const HEAT_MAX: u32 = 3;
+/// Bytes of table slot that one key costs on average, at three quarters load.
+const SLOT_BYTES: usize = 12;
+/// That of every key of which nothing is in the log.
+static NO_HOME: Home = Home {
+    image: Address {
+        segment: 0,
+        offset: 0,
+        len: 0,
+    },
+    more: None,
+};
 
-/// A key and what is known of it.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: Key,
-    pub(crate) slot: Slot,
+/// A key and all that is known of it.
+pub(crate) struct Entry(Block);
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("value", &self.value())
+            .field("home", &self.home())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Keyed for Entry {
+    #[inline]
     fn key(&self) -> &[u8] {
-        &self.key
-    }
-}
-
-/// Everything about a key except its name.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) object: Object,
-    /// Deadline in ms since the Unix epoch; 0 without one.
-    pub(crate) expire_at: u64,
-    pub(crate) home: Home,
-    /// Use of the key, for eviction.
-    pub(crate) access: Access,
-    /// Two-bit access counter of the CLOCK sweep.
-    heat: u8,
-    /// Whether `OBJECT ENCODING` answers `raw` for a short string because it was edited in place.
-    pub(crate) raw: bool,
-    /// Bytes last added to the shard's total for this key.
-    pub(crate) counted: usize,
-}
-
-impl Slot {
-    pub(crate) fn new(object: Object, expire_at: u64) -> Self {
-        Self {
-            object,
-            expire_at,
-            home: Home::default(),
-            access: Access::default(),
-            heat: 0,
-            raw: false,
-            counted: 0,
-        }
-    }
-
-    /// Whether the key is gone: its time has come, or that of every part of its value.
-    pub(crate) fn is_expired(&self, now: u64) -> bool {
-        let passed = |at: u64| at != 0 && at <= now;
-        passed(self.expire_at) || passed(self.object.parts().all)
-    }
-
-    /// When the key or a part of its value is due next; 0 if never.
-    pub(crate) fn next_deadline(&self) -> u64 {
-        let mut next = self.object.parts();
-        next.note(self.expire_at);
-        next.first
-    }
-
-    /// Notes an access; the value before.
-    pub(crate) fn warm(&mut self) -> u8 {
-        let before = self.heat;
-        if before < HEAT_MAX {
-            self.heat = before + 1;
-        }
-        before
-    }
-
-    /// Accesses counted so far, without one more.
-    pub(crate) fn heat(&self) -> u8 {
-        self.heat
-    }
-
-    /// A value that replaces another is as much in use as that one was.
-    pub(crate) fn inherit_heat(&mut self, before: &Self) {
-        self.heat = before.heat;
-    }
-
-    /// Takes one access away; whether there was none left.
-    pub(crate) fn cool(&mut self) -> bool {
-        let idle = self.heat == 0;
-        self.heat = self.heat.saturating_sub(1);
-        idle
+        self.0.key()
     }
 }
 
 impl Entry {
+    pub(crate) fn new(key: &[u8], value: Fresh<'_>, expire_at: u64) -> Self {
+        Self(Block::new(key, value, expire_at, None))
+    }
+
+    /// A key whose value is in the log.
+    pub(crate) fn at(key: &[u8], value: Fresh<'_>, expire_at: u64, home: Home) -> Self {
+        Self(Block::new(key, value, expire_at, Some(home)))
+    }
+
+    /// Its name.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        self.0.key()
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> Seen<'_> {
+        self.0.value()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.value().kind()
+    }
+
+    /// The value, to be changed in place; a text that is held with the key becomes one of its own first.
+    pub(crate) fn object_mut(&mut self) -> &mut Object {
+        if let Seen::Text(text) = self.0.value() {
+            let object = Object::shared(Bytes::copy_from_slice(text));
+            self.0.set_value(Fresh::Object(object));
+        }
+        self.0.object_mut().expect("the text was just moved")
+    }
+
+    /// Takes another value; all else stays.
+    pub(crate) fn set_value(&mut self, value: Fresh<'_>) {
+        self.0.set_value(value);
+    }
+
+    /// Takes a value that was read from the log; a short text goes behind the key.
+    pub(crate) fn take_in(&mut self, object: Object) {
+        match object.fresh() {
+            Some(fresh) => self.0.set_value(fresh),
+            None => self.0.set_value(object.into()),
+        }
+    }
+
+    /// Deadline in ms since the Unix epoch; 0 without one.
+    #[inline]
+    pub(crate) fn expire_at(&self) -> u64 {
+        self.0.deadline()
+    }
+
+    pub(crate) fn set_expire_at(&mut self, at: u64) {
+        self.0.set_deadline(at);
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        self.0.home().unwrap_or(&NO_HOME)
+    }
+
+    pub(crate) fn home_mut(&mut self) -> &mut Home {
+        self.0.home_mut()
+    }
+
+    /// Whether the key is gone: its time has come, or that of every part of its value.
+    #[inline]
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
+        let passed = |at: u64| at != 0 && at <= now;
+        passed(self.expire_at()) || passed(self.value().parts().all)
+    }
+
+    /// When the key or a part of its value is due next; 0 if never.
+    pub(crate) fn next_deadline(&self) -> u64 {
+        let mut next = self.value().parts();
+        next.note(self.expire_at());
+        next.first
+    }
+
+    /// Use of the key, for eviction.
+    pub(crate) fn access(&self) -> Access {
+        Access::from_bits(self.0.usage() >> HEAT_BITS)
+    }
+
+    pub(crate) fn set_access(&mut self, access: Access) {
+        let heat = u32::from(self.heat());
+        *self.0.usage_mut() = access.bits() << HEAT_BITS | heat;
+    }
+
+    /// Two-bit access counter of the CLOCK sweep.
+    pub(crate) fn heat(&self) -> u8 {
+        (self.0.usage() & HEAT_MAX) as u8
+    }
+
+    /// Notes an access; the value before.
+    pub(crate) fn warm(&mut self) -> u8 {
+        let before = self.heat();
+        if u32::from(before) < HEAT_MAX {
+            *self.0.usage_mut() += 1;
+        }
+        before
+    }
+
+    /// A value that replaces another is as much in use as that one was.
+    pub(crate) fn inherit_heat(&mut self, before: &Self) {
+        let usage = self.0.usage_mut();
+        *usage = *usage & !HEAT_MAX | u32::from(before.heat());
+    }
+
+    /// Takes one access away; whether there was none left.
+    pub(crate) fn cool(&mut self) -> bool {
+        let idle = self.heat() == 0;
+        if !idle {
+            *self.0.usage_mut() -= 1;
+        }
+        idle
+    }
+
     /// Bytes this key keeps in memory, value included.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>()
-            + SLOT_BYTES
-            + self.key.heap_bytes()
-            + self.slot.home.memory()
-            + self.slot.object.memory()
+        self.0.bytes() + SLOT_BYTES + self.home().memory() + self.value().memory()
     }
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::access::Lfu;
 use super::engine::{Engine, Keys};
-use super::entry::{Entry, Slot};
+use super::entry::Entry;
 use super::shard::Shard;
 use super::work::event::Class;
 use crate::command::{Command, GROW};
@@ -112,13 +112,13 @@ impl Evictor {
 }
 
 /// How good it would be to evict a key: the higher the better.
-fn score(policy: Eviction, lfu: Lfu, slot: &Slot, now: u64) -> u64 {
+fn score(policy: Eviction, lfu: Lfu, entry: &Entry, now: u64) -> u64 {
     match policy {
         Eviction::AllkeysLfu | Eviction::VolatileLfu => {
-            u64::from(255 - slot.access.frequency(now, lfu))
+            u64::from(255 - entry.access().frequency(now, lfu))
         }
-        Eviction::VolatileTtl => u64::MAX - slot.expire_at,
-        _ => u64::from(slot.access.idle_seconds(now)),
+        Eviction::VolatileTtl => u64::MAX - entry.expire_at(),
+        _ => u64::from(entry.access().idle_seconds(now)),
     }
 }
 
@@ -236,7 +236,7 @@ impl Engine {
             if overdue.keys > 0 {
                 return Ok((overdue.keys, 0));
             }
-            let volatile = work.entry(key)?.map(|entry| entry.slot.expire_at != 0);
+            let volatile = work.entry(key)?.map(|entry| entry.expire_at() != 0);
             match volatile {
                 None => return Ok((0, 0)),
                 Some(false) if policy.is_volatile_only() => return Ok((0, 0)),
@@ -283,7 +283,7 @@ impl Engine {
             let mut found = None;
             self.visit(db, 1, |index, shard| {
                 let picked = self.pick(shard, Eviction::AllkeysRandom, volatile);
-                found = picked.map(|entry| (index, (*entry.key).into()));
+                found = picked.map(|entry| (index, entry.key().into()));
                 found.is_some()
             });
             found
@@ -305,8 +305,8 @@ impl Engine {
             };
             found.push((
                 index,
-                (*entry.key).into(),
-                score(policy, self.evictor.lfu(), &entry.slot, now),
+                entry.key().into(),
+                score(policy, self.evictor.lfu(), entry, now),
             ));
             true
         });
@@ -338,10 +338,10 @@ impl Engine {
     fn pick<'s>(&self, shard: &'s Shard, policy: Eviction, volatile: bool) -> Option<&'s Entry> {
         let random = || self.mount.random();
         if !volatile {
-            return shard.table.pick(random()).map(|entry| &**entry);
+            return shard.table.pick(random());
         }
-        let is_volatile = |entry: &&Entry| entry.slot.expire_at != 0;
-        let listed = |probe| shard.table.find_hashed(probe).map(|entry| &**entry);
+        let is_volatile = |entry: &&Entry| entry.expire_at() != 0;
+        let listed = |probe| shard.table.find_hashed(probe);
         if policy == Eviction::VolatileTtl {
             let mut nearest = (0..VOLATILE_TRIES).filter_map(|_| shard.expiry.nearest(random()));
             let found = nearest.find_map(|probe| listed(probe).filter(is_volatile));
@@ -350,7 +350,7 @@ impl Engine {
             }
         }
         let picks = (0..VOLATILE_TRIES).filter_map(|_| shard.table.pick(random()));
-        let found = picks.map(|entry| &**entry).find(is_volatile);
+        let found = picks.into_iter().find(is_volatile);
         found.or_else(|| {
             let all = shard.expiry.from(random());
             all.filter_map(listed).find(is_volatile)

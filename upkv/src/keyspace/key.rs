@@ -26,14 +26,6 @@ impl Key {
         let len = u8::try_from(key.len()).ok()?;
         Some(Self(Bytes::Here { len, bytes }))
     }
-
-    /// Bytes it takes beside itself.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        match &self.0 {
-            Bytes::Here { .. } => 0,
-            Bytes::Elsewhere(bytes) => bytes.len(),
-        }
-    }
 }
 
 impl From<&[u8]> for Key {
@@ -91,8 +83,10 @@ mod tests {
             assert_eq!(*key, bytes[..]);
             assert_eq!(*Key::from(bytes.clone().into_boxed_slice()), bytes[..]);
             assert_eq!(*Box::<[u8]>::from(key.clone()), bytes[..]);
-            let here = bytes.len() <= INLINE_BYTES;
-            assert_eq!(key.heap_bytes(), if here { 0 } else { bytes.len() });
+            assert_eq!(
+                Key::in_place(&bytes).is_some(),
+                len as usize <= INLINE_BYTES
+            );
         }
         assert_eq!(size_of::<Key>(), 24);
     }

@@ -5,6 +5,7 @@
 //! while a shard is locked, except after repeated conflicts.
 
 pub(crate) mod access;
+pub(crate) mod block;
 pub(crate) mod direct;
 pub(crate) mod engine;
 pub(crate) mod entry;

@@ -1,11 +1,11 @@
 //! One slice of the hash space: its keys, deadlines, watchers and counts, all under one lock.
 //!
-//! Invariant: `used` is the sum of `counted` over the shard's entries.
+//! Invariant: `used` is the sum of [`Entry::memory`] over the shard's entries, but for what a work in progress has changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::entry::{Entry, Slot};
+use super::entry::Entry;
 use super::expiry::Expiry;
 use super::table::{Hashers, Probe, Table};
 use crate::server::blocked::Queues;
@@ -15,7 +15,7 @@ use crate::storage::{TimerId, Timestamp};
 /// See the module documentation.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) table: Table<Box<Entry>>,
+    pub(crate) table: Table<Entry>,
     pub(crate) expiry: Expiry,
     /// The armed timer of this shard and when it fires.
     pub(crate) timer: Option<(Timestamp, TimerId)>,
@@ -58,16 +58,14 @@ impl Shard {
     pub(crate) fn live(&self, probe: Probe, key: &[u8], now: u64) -> Option<&Entry> {
         self.table
             .find(probe, key)
-            .map(|entry| &**entry)
-            .filter(|entry| !entry.slot.is_expired(now))
+            .filter(|entry| !entry.is_expired(now))
     }
 
     /// As [`Shard::live`], mutable.
     pub(crate) fn live_mut(&mut self, probe: Probe, key: &[u8], now: u64) -> Option<&mut Entry> {
         self.table
             .find_mut(probe, key)
-            .map(|entry| &mut **entry)
-            .filter(|entry| !entry.slot.is_expired(now))
+            .filter(|entry| !entry.is_expired(now))
     }
 
     /// Bytes of keys, hot values and the index of deadlines.
@@ -85,25 +83,17 @@ impl Shard {
         self.expiry.clear();
         let hashers = self.table.hashers();
         for entry in self.table.iter() {
-            let deadline = entry.slot.next_deadline();
+            let deadline = entry.next_deadline();
             if deadline != 0 {
-                self.expiry.add(now, deadline, hashers.probe(&entry.key));
+                self.expiry.add(now, deadline, hashers.probe(entry.key()));
             }
         }
     }
 
-    /// Brings the byte count of one key up to date.
-    pub(crate) fn recount(&mut self, probe: Probe, key: &[u8]) {
-        if let Some(entry) = self.table.find_mut(probe, key) {
-            let memory = entry.memory();
-            self.used = self.used + memory - entry.slot.counted;
-            entry.slot.counted = memory;
-        }
-    }
-
-    /// Takes the bytes of a slot that left the table out of the count.
-    pub(crate) fn discount(&mut self, slot: &Slot) {
-        self.used -= slot.counted;
+    /// Brings the byte count up to date after a key took so many bytes and was changed.
+    pub(crate) fn recount(&mut self, probe: Probe, key: &[u8], before: usize) {
+        let memory = self.table.find(probe, key).map_or(0, Entry::memory);
+        self.used = self.used + memory - before;
     }
 
     /// Tells watchers that a key changed.

@@ -288,7 +288,7 @@ pub(crate) fn join(
         how.byte(at(first, index), others)
     };
     let joined: Vec<u8> = (0..len).map(byte).collect();
-    work.put_raw(target, Object::Bytes(joined.into()), 0)?;
+    work.put(target, Object::shared(joined.into()), 0)?;
     work.notify(Class::STRING, "set", target);
     Ok(len)
 }

@@ -11,7 +11,7 @@ use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
 use crate::options::Deadline;
-use crate::value::Object;
+use crate::value::{Fresh, Object};
 
 /// By how much to count, and between which bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,14 +55,14 @@ pub(crate) fn step(work: &mut Work<'_>, key: &[u8], step: Step<'_>, how: How) ->
         .deadline
         .map(|deadline| absolute(deadline, now, 0, "increx"))
         .transpose()?;
-    let (object, event, stepped) = match step {
+    let (event, stepped) = match step {
         Step::Int { by, least, most } => {
             let before = string::integer(work, key)?;
             let Some(after) = int_step(before, by, least, most, how.saturate)? else {
                 return Ok(Stepped::Int(before, 0));
             };
             let stepped = Stepped::Int(after, after - before);
-            (Object::Int(after), "incrby", stepped)
+            ("incrby", stepped)
         }
         Step::Float { by, least, most } => {
             let value = string::get(work, key)?.unwrap_or_else(|| Bytes::from_static(b"0"));
@@ -75,8 +75,7 @@ pub(crate) fn step(work: &mut Work<'_>, key: &[u8], step: Step<'_>, how: How) ->
             };
             let change = number::decimal_add(after.as_bytes(), negated(&before).as_bytes());
             let change = change.map_err(|_| overflow())?;
-            let object = Object::Bytes(Bytes::copy_from_slice(after.as_bytes()));
-            (object, "incrbyfloat", Stepped::Float(after, change))
+            ("incrbyfloat", Stepped::Float(after, change))
         }
     };
     let kept = expire_at(work, key)?;
@@ -85,7 +84,11 @@ pub(crate) fn step(work: &mut Work<'_>, key: &[u8], step: Step<'_>, how: How) ->
         keys::delete(work, key)?;
         return Ok(stepped);
     }
-    work.put(key, object, at.unwrap_or(kept))?;
+    let value = match &stepped {
+        Stepped::Int(after, _) => Object::Int(*after).into(),
+        Stepped::Float(after, _) => Fresh::plain(after.as_bytes()),
+    };
+    work.put(key, value, at.unwrap_or(kept))?;
     work.notify(Class::STRING, event, key);
     match at {
         Some(0) if kept != 0 => work.notify(Class::GENERIC, "persist", key),

@@ -8,7 +8,7 @@ use crate::glob;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
-use crate::value::{Kind, Object};
+use crate::value::{Fresh, Kind, Object, Seen};
 
 /// Removes a key; whether it existed.
 pub(crate) fn delete(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
@@ -50,7 +50,7 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf
     let Some(entry) = work.entry(key)? else {
         return Ok(false);
     };
-    let present = entry.slot.expire_at;
+    let present = entry.expire_at();
     let present = (present != 0).then(|| i64::try_from(present).unwrap_or(i64::MAX));
     if !when.allows(present, at) {
         return Ok(false);
@@ -67,9 +67,7 @@ pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8], at: i64, when: ExpireIf
 
 /// Removes the deadline; whether there was one.
 pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
-    let volatile = work
-        .entry(key)?
-        .is_some_and(|entry| entry.slot.expire_at != 0);
+    let volatile = work.entry(key)?.is_some_and(|entry| entry.expire_at() != 0);
     if volatile {
         work.set_expire_at(key, 0)?;
         work.notify(Class::GENERIC, "persist", key);
@@ -78,19 +76,35 @@ pub(crate) fn persist(work: &mut Work<'_>, key: &[u8]) -> Result<bool> {
 }
 
 /// The value as a new object, for another key.
-fn duplicate(work: &mut Work<'_>, key: &[u8]) -> Result<Option<(Object, u64, bool)>> {
+fn duplicate(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Duplicate>> {
     let hashers = work.engine.hashers.clone();
-    let Some(object) = work.object(key)? else {
+    let Some(value) = work.value(key)? else {
         return Ok(None);
     };
-    let copy = match object {
-        Object::Int(value) => Object::Int(*value),
-        Object::Bytes(bytes) => Object::Bytes(bytes.clone()),
-        object => Object::decode(object.kind(), &hashers, &object.encode())
+    let object = match value {
+        Seen::Text(text) => Object::shared(Bytes::copy_from_slice(text)),
+        Seen::Object(Object::Int(value)) => Object::Int(*value),
+        Seen::Object(Object::Short(text)) => Object::Short(*text),
+        Seen::Object(Object::Bytes(bytes)) => Object::shared(Bytes::clone(bytes)),
+        Seen::Object(_) => Object::decode(value.kind(), &hashers, &value.encode())
             .expect("a value's own encoding decodes"),
     };
+    let with_key = matches!(value, Seen::Text(_));
     let entry = work.entry(key)?.expect("the value was just read");
-    Ok(Some((copy, entry.slot.expire_at, entry.slot.raw)))
+    let expire_at = entry.expire_at();
+    Ok(Some(Duplicate {
+        object,
+        with_key,
+        expire_at,
+    }))
+}
+
+/// A copy of a value, with the key's deadline.
+struct Duplicate {
+    object: Object,
+    /// Whether the value is a text that was held with its key.
+    with_key: bool,
+    expire_at: u64,
 }
 
 /// Renames, replacing what `to` held; `false` if `only_if_absent` and `to` exists.
@@ -110,9 +124,9 @@ pub(crate) fn rename(
     if from == to {
         return Ok(true);
     }
-    let (object, expire_at, raw) = duplicate(work, from)?.ok_or(Error::NoSuchKey)?;
+    let copy = duplicate(work, from)?.ok_or(Error::NoSuchKey)?;
     work.remove(from)?;
-    put_copy(work, to, object, expire_at, raw)?;
+    put_copy(work, to, copy)?;
     work.notify(Class::GENERIC, "rename_from", from);
     work.notify(Class::GENERIC, "rename_to", to);
     Ok(true)
@@ -126,11 +140,11 @@ pub(crate) fn move_to(work: &mut Work<'_>, key: &[u8], db: u8) -> Result<bool> {
     if work.entry(key)?.is_none() || work.at_db(db, |work| Ok(work.entry(key)?.is_some()))? {
         return Ok(false);
     }
-    let Some((object, expire_at, raw)) = duplicate(work, key)? else {
+    let Some(copy) = duplicate(work, key)? else {
         return Ok(false);
     };
     work.remove(key)?;
-    work.at_db(db, |work| put_copy(work, key, object, expire_at, raw))?;
+    work.at_db(db, |work| put_copy(work, key, copy))?;
     work.notify(Class::GENERIC, "move_from", key);
     work.at_db(db, |work| {
         work.notify(Class::GENERIC, "move_to", key);
@@ -162,30 +176,21 @@ pub(crate) fn copy(
     if !replace && work.at_db(db, |work| Ok(work.entry(to)?.is_some()))? {
         return Ok(false);
     }
-    let Some((object, expire_at, raw)) = duplicate(work, from)? else {
+    let Some(copy) = duplicate(work, from)? else {
         return Ok(false);
     };
     work.at_db(db, |work| {
-        put_copy(work, to, object, expire_at, raw)?;
+        put_copy(work, to, copy)?;
         work.notify(Class::GENERIC, "copy_to", to);
         Ok(())
     })?;
     Ok(true)
 }
 
-fn put_copy(
-    work: &mut Work<'_>,
-    to: &[u8],
-    object: Object,
-    expire_at: u64,
-    raw: bool,
-) -> Result<()> {
-    as_new(work, to, |work| {
-        if raw {
-            work.put_raw(to, object, expire_at)
-        } else {
-            work.put(to, object, expire_at)
-        }
+fn put_copy(work: &mut Work<'_>, to: &[u8], copy: Duplicate) -> Result<()> {
+    as_new(work, to, |work| match copy.object {
+        Object::Bytes(text) if copy.with_key => work.put(to, Fresh::plain(&text), copy.expire_at),
+        object => work.put(to, object, copy.expire_at),
     })
 }
 
@@ -216,8 +221,8 @@ pub(crate) fn matching(work: &mut Work<'_>, pattern: &[u8]) -> Result<Vec<Bytes>
     for index in work.local_shards() {
         let shard = work.shard(index)?;
         for entry in shard.table.iter() {
-            if !entry.slot.is_expired(now) && glob::matches(pattern, &entry.key) {
-                found.push(Bytes::copy_from_slice(&entry.key));
+            if !entry.is_expired(now) && glob::matches(pattern, entry.key()) {
+                found.push(Bytes::copy_from_slice(entry.key()));
             }
         }
     }
@@ -235,11 +240,11 @@ pub(crate) fn random(work: &mut Work<'_>) -> Result<Option<Bytes>> {
         let index = shards.start + (start + step) % shards.len();
         let mount = work.engine.mount.clone();
         let table = &work.shard(index)?.table;
-        let live = |entry: &Entry| !entry.slot.is_expired(now);
+        let live = |entry: &Entry| !entry.is_expired(now);
         let picked =
             (0..TRIES).find_map(|_| table.pick(mount.random()).filter(|entry| live(entry)));
         if let Some(entry) = picked.or_else(|| table.iter().find(|entry| live(entry))) {
-            return Ok(Some(Bytes::copy_from_slice(&entry.key)));
+            return Ok(Some(Bytes::copy_from_slice(entry.key())));
         }
     }
     Ok(None)
@@ -314,9 +319,9 @@ pub(crate) fn scan(
         let shard = work.shard(index)?;
         let next = shard.table.scan(from, count - visited, |entry| {
             visited += 1;
-            if !entry.slot.is_expired(now) && keep(&entry.key, entry.slot.object.kind()) {
-                let kind = entry.slot.object.kind();
-                page.keys.push((Bytes::copy_from_slice(&entry.key), kind));
+            if !entry.is_expired(now) && keep(entry.key(), entry.kind()) {
+                let kind = entry.kind();
+                page.keys.push((Bytes::copy_from_slice(entry.key()), kind));
             }
         });
         if let Some(next) = next {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::keyspace::work::Work;
 use crate::memory::{not_counted, not_timed};
-use crate::value::Object;
+use crate::value::{Object, Seen};
 
 /// Longest string that `OBJECT ENCODING` calls embedded, in bytes.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -14,13 +14,19 @@ const SHARED_MAX: i64 = 10_000;
 pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'static str>> {
     let listpack = work.engine.hashers.forms.list();
     work.quietly(|work| {
-        if work.object(key)?.is_none() {
-            return Ok(None);
-        }
-        let raw = work.entry(key)?.is_some_and(|entry| entry.slot.raw);
-        Ok(work.object(key)?.map(|object| match object {
+        let value = work.value(key)?;
+        let object = match value {
+            None => return Ok(None),
+            Some(Seen::Text(text)) if text.len() <= EMBEDDED_BYTES_MAX => {
+                return Ok(Some("embstr"));
+            }
+            Some(Seen::Text(_)) => return Ok(Some("raw")),
+            Some(Seen::Object(object)) => object,
+        };
+        Ok(Some(match object {
             Object::Int(_) => "int",
-            Object::Bytes(bytes) if !raw && bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
+            Object::Short(_) => "embstr",
+            // Edited in place, or long.
             Object::Bytes(_) | Object::Json(_) => "raw",
             Object::Hash(hash) if !hash.is_packed() => "hashtable",
             Object::Hash(hash) if hash.part_deadlines().first != 0 => "listpackex",
@@ -31,7 +37,7 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
             Object::List(_) => "quicklist",
             Object::Set(set) => set.encoding(),
             Object::Stream(_) => "stream",
-            Object::Cold { .. } => unreachable!("the value was just read"),
+            Object::Cold(_) => unreachable!("the value was just read"),
         }))
     })
 }
@@ -42,9 +48,9 @@ pub(crate) fn references(work: &mut Work<'_>, key: &[u8]) -> Result<Option<i64>>
     let evictor = &work.engine.evictor;
     let shares = evictor.max().is_none() || !evictor.policy().tracks_use();
     work.quietly(|work| {
-        let object = work.object(key)?;
-        Ok(object.map(|object| match object {
-            Object::Int(0..SHARED_MAX) if shares => i64::from(i32::MAX),
+        let value = work.value(key)?;
+        Ok(value.map(|value| match value {
+            Seen::Object(Object::Int(0..SHARED_MAX)) if shares => i64::from(i32::MAX),
             _ => 1,
         }))
     })
@@ -57,7 +63,7 @@ pub(crate) fn idle_seconds(work: &mut Work<'_>, key: &[u8]) -> Result<Option<u32
     match work.entry(key)? {
         None => Ok(None),
         Some(_) if counts => Err(not_timed()),
-        Some(entry) => Ok(Some(entry.slot.access.idle_seconds(now))),
+        Some(entry) => Ok(Some(entry.access().idle_seconds(now))),
     }
 }
 
@@ -68,7 +74,7 @@ pub(crate) fn frequency(work: &mut Work<'_>, key: &[u8]) -> Result<Option<u32>> 
     match work.entry(key)? {
         None => Ok(None),
         Some(_) if !counts => Err(not_counted()),
-        Some(entry) => Ok(Some(entry.slot.access.frequency(now, lfu))),
+        Some(entry) => Ok(Some(entry.access().frequency(now, lfu))),
     }
 }
 

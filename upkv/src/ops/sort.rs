@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::number;
-use crate::value::{Kind, Object};
+use crate::value::{Kind, Object, Seen};
 
 /// What SORT is asked for.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +71,7 @@ fn elements(work: &mut Work<'_>, key: &[u8], reverse: bool) -> Result<Vec<Bytes>
     }
     let own = |element: std::borrow::Cow<'_, [u8]>| Bytes::from(element.into_owned());
     let is_zset = work.kind(key)? == Some(Kind::Zset);
-    let mut elements: Vec<Bytes> = match work.object(key)? {
+    let mut elements: Vec<Bytes> = match work.value(key)?.and_then(Seen::object) {
         None => Vec::new(),
         Some(Object::Zset(zset)) => zset
             .iter(0..usize::MAX)

@@ -5,11 +5,12 @@ use bytes::Bytes;
 use super::keys;
 use super::{absolute, check_size};
 use crate::error::{Error, Result};
+use crate::keyspace::entry::Entry;
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
 use crate::options::{Condition, Deadline};
-use crate::value::{Kind, Object, text};
+use crate::value::{Fresh, Kind, Object, Seen, text};
 
 /// What a SET asks for.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +66,9 @@ pub(crate) struct Written {
 /// The string at `key`.
 pub(crate) fn get(work: &mut Work<'_>, key: &[u8]) -> Result<Option<Bytes>> {
     work.expect_kind(key, Kind::String)?;
-    match work.object(key)? {
+    match work.value(key)? {
         None => Ok(None),
-        Some(object) => object.string_bytes().map(Some).ok_or(Error::WrongType),
+        Some(value) => value.string_bytes().map(Some).ok_or(Error::WrongType),
     }
 }
 
@@ -88,7 +89,7 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
         compared => compared.is_met(previous.as_deref()),
     };
     if met {
-        put_or_expire(work, key, Object::string(value), expire_at)?;
+        put_or_expire(work, key, value, expire_at)?;
         if matches!(how.deadline, Deadline::In(_) | Deadline::At(_)) && expire_at > work.now {
             work.notify(Class::GENERIC, "expire", key);
         }
@@ -100,11 +101,11 @@ pub(crate) fn set(work: &mut Work<'_>, key: &[u8], value: &[u8], how: Set<'_>) -
 }
 
 /// Sets a value whose deadline may have passed already; then the key is gone.
-fn put_or_expire(work: &mut Work<'_>, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
+fn put_or_expire(work: &mut Work<'_>, key: &[u8], value: &[u8], expire_at: u64) -> Result<()> {
     if expire_at != 0 && expire_at <= work.now {
         keys::delete(work, key).map(drop)
     } else {
-        work.put(key, object, expire_at)?;
+        work.put(key, Fresh::string(value), expire_at)?;
         work.notify(Class::STRING, "set", key);
         Ok(())
     }
@@ -112,7 +113,7 @@ fn put_or_expire(work: &mut Work<'_>, key: &[u8], object: Object, expire_at: u64
 
 /// The deadline of a live key; 0 without one.
 pub(crate) fn expire_at(work: &mut Work<'_>, key: &[u8]) -> Result<u64> {
-    Ok(work.entry(key)?.map_or(0, |entry| entry.slot.expire_at))
+    Ok(work.entry(key)?.map_or(0, Entry::expire_at))
 }
 
 /// Reads and removes.
@@ -151,11 +152,15 @@ pub(crate) fn get_ex(
 /// The integer at `key`, 0 if it is missing.
 pub(super) fn integer(work: &mut Work<'_>, key: &[u8]) -> Result<i64> {
     work.expect_kind(key, Kind::String)?;
-    match work.object(key)? {
+    match work.value(key)? {
         None => Ok(0),
-        Some(Object::Int(value)) => Ok(*value),
-        Some(Object::Bytes(text)) => number::parse_i64(text).ok_or(Error::NotInteger),
-        Some(_) => Err(Error::WrongType),
+        Some(Seen::Object(Object::Int(value))) => Ok(*value),
+        Some(value) => {
+            let mut digits = itoa::Buffer::new();
+            let text = value.text(&mut digits);
+            let text = text.map(number::parse_i64).ok_or(Error::WrongType)?;
+            text.ok_or(Error::NotInteger)
+        }
     }
 }
 
@@ -183,7 +188,7 @@ pub(crate) fn incr_by_float(work: &mut Work<'_>, key: &[u8], change: &[u8]) -> R
     })?;
     let sum = Bytes::from(sum.into_bytes());
     let expire_at = expire_at(work, key)?;
-    work.put(key, Object::Bytes(sum.clone()), expire_at)?;
+    work.put(key, Fresh::plain(&sum), expire_at)?;
     work.notify(Class::STRING, "incrbyfloat", key);
     Ok(sum)
 }
@@ -194,7 +199,7 @@ pub(crate) fn append(work: &mut Work<'_>, key: &[u8], suffix: &[u8]) -> Result<u
     if at == 0 && work.entry(key)?.is_none() {
         check_size(key)?;
         check_size(suffix)?;
-        work.put(key, Object::string(suffix), 0)?;
+        work.put(key, Fresh::string(suffix), 0)?;
         work.notify(Class::STRING, "append", key);
         return Ok(suffix.len());
     }
@@ -236,19 +241,16 @@ pub(crate) fn write(
     content.extend_from_slice(bytes);
     content.extend_from_slice(&value[start + removed..]);
     let expire_at = expire_at(work, key)?;
-    work.put_raw(key, Object::Bytes(content.into()), expire_at)?;
+    work.put(key, Object::shared(content.into()), expire_at)?;
     Ok(after)
 }
 
 pub(crate) fn len(work: &mut Work<'_>, key: &[u8]) -> Result<usize> {
     work.expect_kind(key, Kind::String)?;
-    let Some(entry) = work.entry(key)? else {
-        return Ok(0);
-    };
-    Ok(match &entry.slot.object {
-        Object::Cold { len, .. } => *len as usize,
-        object => object.string_bytes().map_or(0, |bytes| bytes.len()),
-    })
+    let entry = work.entry(key)?;
+    Ok(entry
+        .and_then(|entry| entry.value().string_len())
+        .unwrap_or(0))
 }
 
 /// The bytes from `start` to `end` inclusive; negative positions count from the end.

@@ -19,13 +19,13 @@
 //! shard, what that shard already holds. Invariant: `begin` is given the smallest of these numbers.
 
 use crate::keyspace::engine::{DATABASES, Engine};
-use crate::keyspace::entry::{Entry, Home, Slot};
+use crate::keyspace::entry::{Entry, Home};
 use crate::keyspace::libraries::Libraries;
 use crate::keyspace::shard::Shard;
 use crate::persist::participant::AsOf;
 use crate::storage::{Address, CheckpointReader, CheckpointWriter, Error, Result, Seq};
 use crate::value::packed::{self, Walk};
-use crate::value::{Kind, Object, PartDeadlines};
+use crate::value::{Cold, Kind, Object, PartDeadlines, STRING_BYTES_MAX};
 
 const VERSION: u8 = 3;
 const VERSION_NO_LIBRARIES: u8 = 2;
@@ -82,54 +82,47 @@ fn encode_shard(shard: &Shard) -> Vec<u8> {
 }
 
 fn encode_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let slot = &entry.slot;
+    let (expire_at, home) = (entry.expire_at(), entry.home());
     let mut flags = 0;
-    flags |= if slot.expire_at == 0 { 0 } else { HAS_DEADLINE };
-    flags |= if slot.home.deltas().is_empty() {
+    flags |= if expire_at == 0 { 0 } else { HAS_DEADLINE };
+    flags |= if home.deltas().is_empty() {
         0
     } else {
         HAS_CHAIN
     };
-    flags |= slot.home.expiry().map_or(0, |_| HAS_DEADLINE_RECORD);
-    let parts = slot.object.parts();
+    flags |= home.expiry().map_or(0, |_| HAS_DEADLINE_RECORD);
+    let parts = entry.value().parts();
     if parts.first != 0 {
         flags |= HAS_PART_DEADLINES;
     }
-    out.extend_from_slice(&[slot.object.kind() as u8, flags]);
-    if slot.expire_at != 0 {
-        out.extend_from_slice(&slot.expire_at.to_le_bytes());
+    out.extend_from_slice(&[entry.kind() as u8, flags]);
+    if expire_at != 0 {
+        out.extend_from_slice(&expire_at.to_le_bytes());
     }
     if parts.first != 0 {
         out.extend_from_slice(&parts.first.to_le_bytes());
         out.extend_from_slice(&parts.all.to_le_bytes());
     }
-    packed::put(out, &entry.key);
-    out.extend_from_slice(&payload_len(slot).to_le_bytes());
-    put_address(out, slot.home.image());
-    if let Some(at) = slot.home.expiry() {
+    packed::put(out, entry.key());
+    out.extend_from_slice(&payload_len(entry).to_le_bytes());
+    put_address(out, home.image());
+    if let Some(at) = home.expiry() {
         put_address(out, at);
     }
     if flags & HAS_CHAIN != 0 {
-        let count = u32::try_from(slot.home.deltas().len()).expect("chains are bounded by bytes");
+        let count = u32::try_from(home.deltas().len()).expect("chains are bounded by bytes");
         out.extend_from_slice(&count.to_le_bytes());
-        slot.home
-            .deltas()
-            .iter()
-            .for_each(|at| put_address(out, *at));
+        home.deltas().iter().for_each(|at| put_address(out, *at));
     }
 }
 
-fn payload_len(slot: &Slot) -> u32 {
-    match &slot.object {
-        Object::Cold { len, .. } => *len,
-        Object::Bytes(bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        Object::Int(value) => u32::try_from(value.to_string().len()).unwrap_or(u32::MAX),
-        Object::Hash(_)
-        | Object::Zset(_)
-        | Object::List(_)
-        | Object::Set(_)
-        | Object::Stream(_)
-        | Object::Json(_) => slot.home.image().len,
+fn payload_len(entry: &Entry) -> u32 {
+    if let Some(cold) = entry.value().cold() {
+        return cold.len;
+    }
+    match entry.value().string_len() {
+        Some(len) => u32::try_from(len).unwrap_or(u32::MAX),
+        None => entry.home().image().len,
     }
 }
 
@@ -202,18 +195,17 @@ fn read_slice(engine: &Engine, input: &mut CheckpointReader<'_>, db: u8) -> Resu
     let mut walk = Walk::new(&entries);
     while !walk.is_done() {
         let entry = decode_entry(&mut walk).ok_or_else(damaged)?;
-        let probe = engine.hashers.probe(&entry.key);
+        let probe = engine.hashers.probe(entry.key());
         let index = engine.first_shard(db) + engine.shard_of(probe.placement);
         let mut shard = engine.shard(index).lock();
-        if shard.table.find(probe, &entry.key).is_some() {
+        if shard.table.find(probe, entry.key()).is_some() {
             return Err(damaged());
         }
         entry
-            .slot
-            .home
+            .home()
             .records()
             .for_each(|at| engine.mount.retain(at));
-        shard.table.insert_new(probe, Box::new(entry));
+        shard.table.insert_new(probe, entry);
     }
     Ok(seq)
 }
@@ -233,7 +225,7 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
     if flags & HAS_PART_DEADLINES != 0 {
         (parts.first, parts.all) = (walk.u64()?, walk.u64()?);
     }
-    let key = walk.bytes()?.into();
+    let key = walk.bytes().filter(|key| key.len() <= STRING_BYTES_MAX)?;
     let len = walk.u32()?;
     let mut home = Home::at(take_address(walk)?);
     if home.is_none() {
@@ -247,9 +239,8 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
             home.push_delta(take_address(walk)?);
         }
     }
-    let mut slot = Slot::new(Object::Cold { kind, len, parts }, expire_at);
-    slot.home = home;
-    Some(Entry { key, slot })
+    let value = Object::Cold(Cold::new(kind, len, parts));
+    Some(Entry::at(key, value.into(), expire_at, home))
 }
 
 fn take_address(walk: &mut Walk<'_>) -> Option<Address> {

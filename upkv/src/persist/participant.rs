@@ -7,7 +7,7 @@ use super::record::{self, Body};
 use crate::cold::DEMOTE_BYTES_MIN;
 use crate::keyspace::access::Access;
 use crate::keyspace::engine::{DATABASES, Engine};
-use crate::keyspace::entry::{Entry, Home, Slot};
+use crate::keyspace::entry::{Entry, Home};
 use crate::keyspace::libraries::Change;
 use crate::keyspace::shard::Shard;
 use crate::keyspace::table::{Probe, top_bits};
@@ -18,7 +18,7 @@ use crate::storage::{
     Timestamp,
 };
 use crate::value::hash::Hash;
-use crate::value::{Kind, Object, PartDeadlines, text};
+use crate::value::{Cold, Fresh, Kind, Object, PartDeadlines, Seen, text};
 
 /// Up to which commit each slice of the restored state is folded; the slices are those of the checkpoint.
 #[derive(Debug, Default)]
@@ -73,37 +73,36 @@ impl Engine {
                 payload,
                 ..
             } => {
-                let object = self.recover_value(kind, payload);
-                let object = object.ok_or_else(damaged("malformed value"))?;
-                let mut slot = Slot::new(object, expire_at);
-                slot.home = Home::at(at);
+                let value = self.recover_value(kind, payload);
+                let value = value.ok_or_else(damaged("malformed value"))?;
                 self.mount.retain(at);
-                self.set_slot(shard, probe, key, slot);
+                let entry = Entry::at(key, value, expire_at, Home::at(at));
+                self.set_entry(shard, probe, entry);
                 Ok(())
             }
             Body::Delta { kind, changes, .. } => {
                 let found = shard.table.find_mut(probe, key);
-                let entry = found.filter(|entry| entry.slot.object.kind() == kind);
+                let entry = found.filter(|entry| entry.kind() == kind);
                 let entry = entry.ok_or_else(damaged("change of a missing value"))?;
-                let done = apply_delta(&mut entry.slot.object, changes);
+                let done = apply_delta(entry.object_mut(), changes);
                 done.ok_or_else(damaged("malformed change"))?;
-                entry.slot.home.push_delta(at);
+                entry.home_mut().push_delta(at);
                 self.mount.retain(at);
                 Ok(())
             }
             Body::Expire { expire_at, .. } => {
                 let found = shard.table.find_mut(probe, key);
                 let entry = found.ok_or_else(damaged("deadline of a missing key"))?;
-                entry.slot.expire_at = expire_at;
+                entry.set_expire_at(expire_at);
                 self.mount.retain(at);
-                if let Some(before) = entry.slot.home.set_expiry(at) {
+                if let Some(before) = entry.home_mut().set_expiry(at) {
                     self.mount.release(before);
                 }
                 Ok(())
             }
             Body::Delete { .. } | Body::Flush | Body::Swap { .. } | Body::Library { .. } => {
                 if let Some(entry) = shard.table.take(probe, key) {
-                    self.release_all(&entry.slot.home);
+                    self.release_all(entry.home());
                 }
                 Ok(())
             }
@@ -123,31 +122,25 @@ impl Engine {
     }
 
     /// Builds a small value, and leaves a large one in the log.
-    fn recover_value(&self, kind: Kind, payload: &[u8]) -> Option<Object> {
+    fn recover_value<'p>(&self, kind: Kind, payload: &'p [u8]) -> Option<Fresh<'p>> {
         if payload.len() < DEMOTE_BYTES_MIN {
-            return Object::decode(kind, &self.hashers, payload);
+            return match kind {
+                Kind::String => Some(Fresh::string(payload)),
+                _ => Object::decode(kind, &self.hashers, payload).map(Fresh::Object),
+            };
         }
         let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let parts = match kind {
             Kind::Hash => Hash::peek(payload)?,
             _ => PartDeadlines::default(),
         };
-        Some(Object::Cold { kind, len, parts })
+        Some(Object::Cold(Cold::new(kind, len, parts)).into())
     }
 
-    fn set_slot(&self, shard: &mut Shard, probe: Probe, key: &[u8], slot: Slot) {
-        match shard.table.find_mut(probe, key) {
-            Some(entry) => {
-                let before = std::mem::replace(&mut entry.slot, slot);
-                self.release_all(&before.home);
-            }
-            None => shard.table.insert_new(
-                probe,
-                Box::new(Entry {
-                    key: key.into(),
-                    slot,
-                }),
-            ),
+    fn set_entry(&self, shard: &mut Shard, probe: Probe, new: Entry) {
+        match shard.table.find_mut(probe, new.key()) {
+            Some(entry) => self.release_all(std::mem::replace(entry, new).home()),
+            None => shard.table.insert_new(probe, new),
         }
     }
 
@@ -159,12 +152,12 @@ impl Engine {
             let gone: Vec<Box<[u8]>> = shard
                 .table
                 .iter()
-                .filter(|entry| !as_of.holds(db, self.hashers.placement(&entry.key), seq))
-                .map(|entry| (*entry.key).into())
+                .filter(|entry| !as_of.holds(db, self.hashers.placement(entry.key()), seq))
+                .map(|entry| entry.key().into())
                 .collect();
             for key in gone {
                 if let Some(entry) = shard.table.remove(&key) {
-                    self.release_all(&entry.slot.home);
+                    self.release_all(entry.home());
                 }
             }
         }
@@ -195,35 +188,36 @@ impl Engine {
             let Some(entry) = shard.table.find_mut(probe, key) else {
                 return Ok(true);
             };
-            let slot = &mut entry.slot;
-            if !slot.home.records().any(|at| at == record.address) {
+            if !entry.home().records().any(|at| at == record.address) {
                 return Ok(true);
             }
-            let kind = slot.object.kind();
+            let (kind, expire_at) = (entry.kind(), entry.expire_at());
             let mut frame = self.mount.frame();
             frame.mark_freeing();
             let id = &self.mount;
-            let whole = slot.home.deltas().is_empty() && slot.home.image() == record.address;
+            let home = entry.home();
+            let whole = home.deltas().is_empty() && home.image() == record.address;
             match (Body::parse(record.kind, record.body), &loaded) {
                 // The record is the value: no need to read or encode anything.
                 (Some(Body::Image { payload, .. }), _) if whole => {
-                    record::push_payload(&mut frame, id, db, key, slot.expire_at, kind, payload);
+                    record::push_payload(&mut frame, id, db, key, expire_at, kind, payload);
                 }
-                _ if !slot.object.is_cold() => {
-                    record::push_image(&mut frame, id, db, key, slot.expire_at, &slot.object);
+                _ if !entry.value().is_cold() => {
+                    record::push_image(&mut frame, id, db, key, expire_at, entry.value());
                 }
                 (_, Some((chain, object))) => {
-                    if !slot.home.is_chain(chain) {
+                    if !home.is_chain(chain) {
                         return Ok(false);
                     }
-                    record::push_image(&mut frame, id, db, key, slot.expire_at, object);
+                    let value = Seen::Object(object);
+                    record::push_image(&mut frame, id, db, key, expire_at, value);
                 }
                 (_, None) => {
                     let wanted = ColdRef {
                         shard: index,
                         key: key.into(),
                         kind,
-                        chain: slot.home.chain(),
+                        chain: home.chain(),
                     };
                     drop(shard);
                     let object = self.read_cold(&wanted)?;
@@ -232,17 +226,18 @@ impl Engine {
                 }
             }
             let commit = self.mount.append(&mut frame)?;
-            self.move_home(&mut entry.slot, commit.address(0));
-            shard.recount(probe, key);
+            let before = entry.memory();
+            self.move_home(entry, commit.address(0));
+            shard.recount(probe, key, before);
             self.report_used(&mut shard);
             return Ok(true);
         }
     }
 
-    fn move_home(&self, slot: &mut Slot, to: Address) {
+    fn move_home(&self, entry: &mut Entry, to: Address) {
         self.mount.retain(to);
-        self.release_all(&slot.home);
-        slot.home = Home::at(to);
+        self.release_all(entry.home());
+        *entry.home_mut() = Home::at(to);
     }
 }
 
@@ -263,12 +258,11 @@ impl Participant for Engine {
             shard.used = 0;
             for segment in 0..shard.table.segment_count() {
                 for entry in shard.table.segment_items_mut(segment) {
-                    entry.slot.access = Access::new(now, self.evictor.counts());
-                    entry.slot.counted = entry.memory();
-                    shard.used += entry.slot.counted;
-                    let deadline = entry.slot.next_deadline();
+                    entry.set_access(Access::new(now, self.evictor.counts()));
+                    shard.used += entry.memory();
+                    let deadline = entry.next_deadline();
                     if deadline != 0 {
-                        volatile.push((deadline, self.hashers.probe(&entry.key)));
+                        volatile.push((deadline, self.hashers.probe(entry.key())));
                     }
                 }
             }
@@ -335,17 +329,19 @@ impl Participant for Engine {
 
 /// Takes in a change, as far as that can be done without reading a value that stays in the log.
 fn apply_delta(object: &mut Object, changes: &[u8]) -> Option<()> {
-    let Object::Cold { kind, len, parts } = object else {
+    let Object::Cold(cold) = object else {
         return object.replay(changes);
     };
-    if *kind == Kind::String {
-        let now = text::peek_len(*len as usize, changes)?;
-        *len = u32::try_from(now).unwrap_or(u32::MAX);
+    if cold.kind == Kind::String {
+        let now = text::peek_len(cold.len as usize, changes)?;
+        cold.len = u32::try_from(now).unwrap_or(u32::MAX);
     }
-    if *kind == Kind::Hash {
+    if cold.kind == Kind::Hash {
+        let mut parts = cold.parts();
         parts.note(Hash::peek_changes(changes)?);
         // A field without a deadline may have come; only reading the value tells.
         parts.all = 0;
+        cold.set_parts(parts);
     }
     Some(())
 }

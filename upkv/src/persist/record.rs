@@ -22,10 +22,12 @@
 //!
 //! Invariant: no body makes [`Body::parse`] panic or allocate.
 
+use bytes::Bytes;
+
 use crate::keyspace::engine::DATABASES;
 use crate::storage::{Error, Frame, Mount, Record, Result};
 use crate::value::packed::{self, Walk};
-use crate::value::{Kind, Object};
+use crate::value::{Kind, Object, Seen};
 
 pub(crate) const IMAGE: u8 = 1;
 pub(crate) const DELTA: u8 = 2;
@@ -155,10 +157,21 @@ pub(crate) fn push_image(
     db: u8,
     key: &[u8],
     expire_at: u64,
-    object: &Object,
+    value: Seen<'_>,
 ) -> usize {
-    let head = image_head(object.kind(), expire_at, key);
-    frame.push_shared(mount, in_db(IMAGE, db), &head, object.encode())
+    if let Seen::Object(Object::Bytes(bytes)) = value {
+        let head = image_head(Kind::String, expire_at, key);
+        return frame.push_shared(mount, in_db(IMAGE, db), &head, Bytes::clone(bytes));
+    }
+    push_payload(
+        frame,
+        mount,
+        db,
+        key,
+        expire_at,
+        value.kind(),
+        &value.encode(),
+    )
 }
 
 /// Pushes a string or collection payload that is known as bytes; its index in the frame.

@@ -10,14 +10,18 @@ use crate::value::list::List;
 use crate::value::set::Set;
 use crate::value::stream::{self, Counters, Effect, StreamId};
 use crate::value::zset::Zset;
-use crate::value::{Collection, Kind, Object};
+use crate::value::{Collection, Fresh, Kind, Object, Seen};
 
 /// What a key holds at `now`, without overdue fields; the type of a value the format cannot say.
-/// The object must not be cold.
-pub(crate) fn value(object: &Object, now: u64) -> Result<Value, Kind> {
+/// The value must not be cold.
+pub(crate) fn value(value: Seen<'_>, now: u64) -> Result<Value, Kind> {
+    if let Some(text) = value.text(&mut itoa::Buffer::new()) {
+        return Ok(Value::String(text.to_vec()));
+    }
+    let Seen::Object(object) = value else {
+        return Err(value.kind());
+    };
     Ok(match object {
-        Object::Int(number) => Value::String(number.to_string().into_bytes()),
-        Object::Bytes(bytes) => Value::String(bytes.to_vec()),
         Object::Hash(hash) => {
             let field = |(name, value): (&[u8], &[u8])| Field {
                 name: name.to_vec(),
@@ -43,9 +47,13 @@ pub(crate) fn value(object: &Object, now: u64) -> Result<Value, Kind> {
 
 /// What a key has to hold for a value, without fields that are overdue at `now`, so it may be an empty
 /// collection; the type of a value that keys cannot hold.
-pub(crate) fn object(value: &Value, hashers: &Arc<Hashers>, now: u64) -> Result<Object, Kind> {
-    Ok(match value {
-        Value::String(text) => Object::string(text),
+pub(crate) fn fresh<'v>(
+    value: &'v Value,
+    hashers: &Arc<Hashers>,
+    now: u64,
+) -> Result<Fresh<'v>, Kind> {
+    let object = match value {
+        Value::String(text) => return Ok(Fresh::string(text)),
         Value::Hash(fields) => {
             let mut hash = Hash::create(hashers);
             for field in fields {
@@ -80,7 +88,8 @@ pub(crate) fn object(value: &Value, hashers: &Arc<Hashers>, now: u64) -> Result<
         Value::Stream(stream) => to_stream(stream, hashers)
             .ok_or(Kind::Stream)?
             .into_object(),
-    })
+    };
+    Ok(object.into())
 }
 
 impl From<StreamId> for Id {

@@ -8,6 +8,7 @@ use crate::db::Db;
 use crate::error::Result;
 use crate::keyspace::engine::{Engine, Keys};
 use crate::keyspace::work::{ColdRef, Work};
+use crate::value::Seen;
 
 const AUX: u8 = 250;
 const SIZES: u8 = 251;
@@ -93,7 +94,7 @@ fn file(engine: &Engine, work: &mut Work<'_>, output: &mut Output<'_>) -> Result
     let mut version = VERSION;
     for index in databases.iter().flat_map(|physical| shards(*physical)) {
         let mut entries = work.shard(index)?.table.iter();
-        if entries.any(|entry| entry.slot.object.parts().first != 0) {
+        if entries.any(|entry| entry.value().parts().first != 0) {
             version = VERSION_FIELD_DEADLINES;
         }
     }
@@ -118,7 +119,7 @@ fn file(engine: &Engine, work: &mut Work<'_>, output: &mut Output<'_>) -> Result
         for index in shards(physical) {
             for entry in work.shard(index)?.table.iter() {
                 keys += 1;
-                expiring += usize::from(entry.slot.expire_at != 0);
+                expiring += usize::from(entry.expire_at() != 0);
             }
         }
         if keys == 0 {
@@ -151,39 +152,38 @@ fn shard(
 ) -> Result<()> {
     let now = work.now;
     for entry in work.shard(index)?.table.iter() {
-        let slot = &entry.slot;
-        if slot.is_expired(now) {
+        if entry.is_expired(now) {
             continue;
         }
-        let cold = if slot.object.is_cold() {
+        let cold = if entry.value().is_cold() {
             Some(engine.read_cold(&ColdRef {
                 shard: index,
-                key: (*entry.key).into(),
-                kind: slot.object.kind(),
-                chain: slot.home.chain(),
+                key: entry.key().into(),
+                kind: entry.kind(),
+                chain: entry.home().chain(),
             })?)
         } else {
             None
         };
-        let value = match super::value(cold.as_ref().unwrap_or(&slot.object), now) {
+        let seen = cold.as_ref().map_or(entry.value(), Seen::Object);
+        let value = match super::value(seen, now) {
             Ok(value) => value,
             Err(kind) => {
                 let name = kind.name().to_owned();
-                report.skipped.push((logical, entry.key.to_vec(), name));
+                report.skipped.push((logical, entry.key().to_vec(), name));
                 continue;
             }
         };
         if value.is_empty() {
             continue;
         }
-        if slot.expire_at != 0 {
+        let expire_at = entry.expire_at();
+        if expire_at != 0 {
             output.buffer.push(DEADLINE_MS);
-            output
-                .buffer
-                .extend_from_slice(&slot.expire_at.to_le_bytes());
+            output.buffer.extend_from_slice(&expire_at.to_le_bytes());
         }
         write::value(&mut output.buffer, &value, |out| {
-            put_string(out, &entry.key);
+            put_string(out, entry.key());
         });
         report.keys += 1;
         if output.buffer.len() >= BUFFER_BYTES {

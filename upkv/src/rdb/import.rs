@@ -234,7 +234,7 @@ impl Batch<'_> {
                         expired += 1;
                         continue;
                     }
-                    match super::object(&record.value, &work.engine.hashers, now) {
+                    match super::fresh(&record.value, &work.engine.hashers, now) {
                         Ok(object) if object.is_empty_collection() => expired += 1,
                         Ok(object) => {
                             work.put(&record.key, object, record.deadline)?;

@@ -24,7 +24,7 @@ mod write;
 
 use std::sync::Arc;
 
-pub(crate) use convert::{object, value};
+pub(crate) use convert::{fresh, value};
 pub use error::RdbError;
 pub use export::ExportReport;
 pub use import::ImportReport;

@@ -7,6 +7,7 @@
 pub(crate) mod forms;
 pub(crate) mod geohash;
 pub(crate) mod hash;
+pub(crate) mod held;
 pub(crate) mod hll;
 pub(crate) mod json;
 pub(crate) mod list;
@@ -24,9 +25,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::keyspace::block::TEXT_MAX;
 use crate::keyspace::table::Hashers;
-use crate::number;
 use hash::Hash;
+pub(crate) use held::{Cold, Fresh, Seen, Short};
 use json::Json;
 use list::List;
 use set::Set;
@@ -35,6 +37,9 @@ use zset::Zset;
 
 /// Longest key, string, field or member, in bytes (512 MiB, as Redis' `proto-max-bulk-len`).
 pub(crate) const STRING_BYTES_MAX: usize = 512 << 20;
+
+/// What a shared string takes beside its bytes: the counter of its owners.
+const SHARED_BYTES: usize = 24;
 
 /// The Redis type of a value. The numbers are part of the log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +90,16 @@ impl Kind {
     }
 }
 
-/// The value of one key, or the note that it is only in the log.
+/// The value of one key, or the note that it is only in the log. Texts of middle length are not among them: they are
+/// held with their key, see [`Fresh`] and [`Seen`].
 #[derive(Debug)]
 pub(crate) enum Object {
     /// A string that is the text of an integer.
     Int(i64),
-    /// Any other string.
-    Bytes(Bytes),
+    /// A string of a few bytes.
+    Short(Short),
+    /// A string that readers share, or that was edited in place.
+    Bytes(Box<Bytes>),
     Hash(Box<Hash>),
     Zset(Box<Zset>),
     List(Box<List>),
@@ -99,11 +107,7 @@ pub(crate) enum Object {
     Stream(Box<Stream>),
     Json(Box<Json>),
     /// Demoted: the value is at the entry's home. `len` is the image's payload in bytes.
-    Cold {
-        kind: Kind,
-        len: u32,
-        parts: PartDeadlines,
-    },
+    Cold(Cold),
 }
 
 /// The deadlines of a value's parts, in ms since the Unix epoch; 0 where there is none.
@@ -146,7 +150,7 @@ pub(crate) trait Collection: Sized {
     /// An empty one.
     fn create(hashers: &Arc<Hashers>) -> Self;
 
-    fn of(object: &Object) -> Option<&Self>;
+    fn of(value: Seen<'_>) -> Option<&Self>;
 
     fn of_mut(object: &mut Object) -> Option<&mut Self>;
 
@@ -162,9 +166,9 @@ macro_rules! collection {
                 Self::new(Arc::clone(hashers))
             }
 
-            fn of(object: &Object) -> Option<&Self> {
-                match object {
-                    Object::$kind(value) => Some(value),
+            fn of(value: Seen<'_>) -> Option<&Self> {
+                match value {
+                    Seen::Object(Object::$kind(value)) => Some(value),
                     _ => None,
                 }
             }
@@ -185,24 +189,37 @@ macro_rules! collection {
 collection!(Hash Zset List Set Stream Json);
 
 impl Object {
-    /// A string, held as an integer when it is the text of one.
-    pub(crate) fn string(bytes: &[u8]) -> Self {
-        match number::parse_i64(bytes) {
-            Some(value) if bytes.len() <= 20 => Self::Int(value),
-            _ => Self::Bytes(Bytes::copy_from_slice(bytes)),
+    /// A string that readers share.
+    pub(crate) fn shared(bytes: Bytes) -> Self {
+        Self::Bytes(Box::new(bytes))
+    }
+
+    /// A string outside of a key, held as an integer when it is the text of one.
+    fn string(bytes: &[u8]) -> Self {
+        match Fresh::string(bytes) {
+            Fresh::Object(object) => object,
+            Fresh::Text(text) => Self::shared(Bytes::copy_from_slice(text)),
+        }
+    }
+
+    /// This value for a key: texts that are short enough are held with it.
+    pub(crate) fn fresh(&self) -> Option<Fresh<'_>> {
+        match self {
+            Self::Bytes(bytes) if bytes.len() <= TEXT_MAX => Some(Fresh::string(bytes)),
+            _ => None,
         }
     }
 
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Int(_) | Self::Bytes(_) => Kind::String,
+            Self::Int(_) | Self::Short(_) | Self::Bytes(_) => Kind::String,
             Self::Hash(_) => Kind::Hash,
             Self::Zset(_) => Kind::Zset,
             Self::List(_) => Kind::List,
             Self::Set(_) => Kind::Set,
             Self::Stream(_) => Kind::Stream,
             Self::Json(_) => Kind::Json,
-            Self::Cold { kind, .. } => *kind,
+            Self::Cold(cold) => cold.kind,
         }
     }
 
@@ -210,13 +227,9 @@ impl Object {
     pub(crate) fn parts(&self) -> PartDeadlines {
         match self {
             Self::Hash(hash) => hash.part_deadlines(),
-            Self::Cold { parts, .. } => *parts,
+            Self::Cold(cold) => cold.parts(),
             _ => PartDeadlines::default(),
         }
-    }
-
-    pub(crate) fn is_cold(&self) -> bool {
-        matches!(self, Self::Cold { .. })
     }
 
     /// Whether a collection has no elements; such a key must not exist.
@@ -227,17 +240,21 @@ impl Object {
             Self::List(list) => list.len() == 0,
             Self::Set(set) => set.len() == 0,
             // A stream stays when its last entry goes, and an empty document is a value.
-            Self::Stream(_) | Self::Json(_) | Self::Int(_) | Self::Bytes(_) | Self::Cold { .. } => {
-                false
-            }
+            Self::Stream(_)
+            | Self::Json(_)
+            | Self::Int(_)
+            | Self::Short(_)
+            | Self::Bytes(_)
+            | Self::Cold(_) => false,
         }
     }
 
     /// Bytes the value keeps in memory beside its slot.
     pub(crate) fn memory(&self) -> usize {
         match self {
-            Self::Int(_) | Self::Cold { .. } => 0,
-            Self::Bytes(bytes) => bytes.len() + 16,
+            Self::Int(_) | Self::Short(_) => 0,
+            Self::Cold(cold) => cold.memory(),
+            Self::Bytes(bytes) => size_of::<Bytes>() + SHARED_BYTES + bytes.len(),
             Self::Hash(hash) => hash.memory(),
             Self::Zset(zset) => zset.memory(),
             Self::List(list) => list.memory(),
@@ -245,32 +262,6 @@ impl Object {
             Self::Stream(stream) => stream.memory(),
             Self::Json(json) => json.memory(),
         }
-    }
-
-    /// The bytes of a string; `None` for other types. The value must not be cold.
-    pub(crate) fn string_bytes(&self) -> Option<Bytes> {
-        match self {
-            Self::Int(value) => Some(Bytes::from(value.to_string().into_bytes())),
-            Self::Bytes(bytes) => Some(bytes.clone()),
-            _ => None,
-        }
-    }
-
-    /// The payload of the value's image record. The value must not be cold.
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut out = Vec::new();
-        match self {
-            Self::Int(value) => return Bytes::from(value.to_string().into_bytes()),
-            Self::Bytes(bytes) => return bytes.clone(),
-            Self::Hash(hash) => hash.encode(&mut out),
-            Self::Zset(zset) => zset.encode(&mut out),
-            Self::List(list) => list.encode(&mut out),
-            Self::Set(set) => set.encode(&mut out),
-            Self::Stream(stream) => stream.encode(&mut out),
-            Self::Json(json) => json.encode(&mut out),
-            Self::Cold { .. } => unreachable!("a cold value is in the log already"),
-        }
-        Bytes::from(out)
     }
 
     /// Rebuilds a value from an image payload; `None` when it is malformed.
@@ -297,7 +288,7 @@ impl Object {
             Self::Stream(stream) => stream.replay(delta),
             Self::Json(json) => json.replay(delta),
             Self::Bytes(value) => text::replay(value, delta),
-            Self::Int(_) | Self::Cold { .. } => None,
+            Self::Int(_) | Self::Short(_) | Self::Cold(_) => None,
         }
     }
 

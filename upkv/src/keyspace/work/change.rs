@@ -5,49 +5,43 @@ use std::ops::Deref;
 use smallvec::SmallVec;
 
 use super::event::Class;
-use super::{Flushed, Records, Touched, Work, position};
+use super::{Flushed, Records, Touched, Work, position, position_of};
 use crate::error::{Error, Result};
 use crate::keyspace::access::Access;
-use crate::keyspace::entry::{Entry, Slot};
+use crate::keyspace::entry::Entry;
 use crate::keyspace::table::{Probe, Table};
 use crate::value::hash::Hash;
 use crate::value::zset::Zset;
-use crate::value::{Collection, Kind, Object, Undo, text};
+use crate::value::{Collection, Fresh, Kind, Object, Undo, text};
 
 impl Work<'_> {
     /// Sets the whole value and deadline of a key, whatever it was.
-    pub(crate) fn put(&mut self, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
-        self.put_slot(key, Slot::new(object, expire_at))
-    }
-
-    /// As [`Work::put`] for a string that was edited in place.
-    pub(crate) fn put_raw(&mut self, key: &[u8], object: Object, expire_at: u64) -> Result<()> {
-        let mut slot = Slot::new(object, expire_at);
-        slot.raw = true;
-        self.put_slot(key, slot)
-    }
-
-    fn put_slot(&mut self, key: &[u8], mut slot: Slot) -> Result<()> {
+    pub(crate) fn put<'v>(
+        &mut self,
+        key: &[u8],
+        value: impl Into<Fresh<'v>>,
+        expire_at: u64,
+    ) -> Result<()> {
         let (held, probe) = self.place(key)?;
         let at = self.touch(held, probe, key);
         let shard = &mut self.held[held].1;
         let touched = &mut self.touched[at];
         let counts = self.engine.evictor.counts();
-        slot.access = Access::new(self.now, counts);
+        let mut new = Entry::new(key, value.into(), expire_at);
+        new.set_access(Access::new(self.now, counts));
         let before = if let Some(entry) = shard.table.find_mut(probe, key) {
-            slot.inherit_heat(&entry.slot);
+            new.inherit_heat(entry);
             if counts {
-                slot.access = entry.slot.access;
+                new.set_access(entry.access());
             }
-            Some(std::mem::replace(&mut entry.slot, slot))
+            Some(std::mem::replace(entry, new))
         } else {
-            let key = touched.key.clone();
-            shard.table.insert_new(probe, Box::new(Entry { key, slot }));
+            shard.table.insert_new(probe, new);
             None
         };
         let existed = before
             .as_ref()
-            .is_some_and(|slot| !slot.is_expired(self.now));
+            .is_some_and(|entry| !entry.is_expired(self.now));
         touched.replace(before);
         if !existed {
             self.notify(Class::NEW, "new", key);
@@ -63,12 +57,8 @@ impl Work<'_> {
             return Ok(false);
         }
         let at = self.touch(held, probe, key);
-        let before = self.held[held]
-            .1
-            .table
-            .take(probe, key)
-            .map(|entry| entry.slot);
-        let existed = before.as_ref().is_some_and(|slot| !slot.is_expired(now));
+        let before = self.held[held].1.table.take(probe, key);
+        let existed = before.as_ref().is_some_and(|entry| !entry.is_expired(now));
         self.touched[at].replace(before);
         Ok(existed)
     }
@@ -79,7 +69,7 @@ impl Work<'_> {
         let (held, probe) = self.place(key)?;
         self.touch(held, probe, key);
         if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
-            entry.slot.expire_at = expire_at;
+            entry.set_expire_at(expire_at);
         }
         Ok(())
     }
@@ -89,7 +79,7 @@ impl Work<'_> {
         let now = self.now;
         let (held, probe) = self.place(key)?;
         if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
-            entry.slot.access = access;
+            entry.set_access(access);
         }
         Ok(())
     }
@@ -102,14 +92,14 @@ impl Work<'_> {
     ) -> Result<Option<Edit<'_, T>>> {
         let now = self.now;
         let due = |first: u64| first != 0 && first <= now;
-        let ready = self.use_if(key, |slot| {
-            let ready = T::of(&slot.object).is_some() && !due(slot.object.parts().first);
-            ready.then(|| (slot.expire_at, slot.next_deadline()))
+        let ready = self.use_if(key, |entry| {
+            let ready = T::of(entry.value()).is_some() && !due(entry.value().parts().first);
+            ready.then(|| Before::of(entry))
         })?;
-        let found = if let Some((held, probe, (expire_at, deadline))) = ready {
-            let at = self.touch_as(held, probe, key, expire_at, deadline);
+        let found = if let Some((held, probe, before)) = ready {
+            let at = self.touch_as(held, probe, key, before);
             let entry = self.held[held].1.table.find_mut(probe, key);
-            entry.map(|entry| (&mut entry.slot.object, &mut self.touched[at]))
+            entry.map(|entry| (entry.object_mut(), &mut self.touched[at]))
         } else {
             self.expect_kind(key, T::KIND)?;
             let new = create.then(|| T::create(&self.engine.hashers).into_object());
@@ -168,14 +158,15 @@ impl Work<'_> {
         let (held, probe) = self.place(key)?;
         let at = self.touch(held, probe, key);
         let entry = self.held[held].1.live_mut(probe, key, now);
-        Ok(entry.map(|entry| (&mut entry.slot.object, &mut self.touched[at])))
+        Ok(entry.map(|entry| (entry.object_mut(), &mut self.touched[at])))
     }
 
     /// Removes the key if its collection has become empty.
     pub(crate) fn drop_if_empty(&mut self, key: &[u8]) -> Result<()> {
         if self
             .entry(key)?
-            .is_some_and(|entry| entry.slot.object.is_empty_collection())
+            .and_then(|entry| entry.value().object())
+            .is_some_and(Object::is_empty_collection)
         {
             self.remove(key)?;
             self.notify(Class::GENERIC, "del", key);
@@ -235,27 +226,19 @@ impl Work<'_> {
 
     /// Notes that a key is about to change; its position in `touched`.
     pub(super) fn touch(&mut self, held: usize, probe: Probe, key: &[u8]) -> usize {
-        let slot = self.held[held].1.table.find(probe, key);
-        let slot = slot.map(|entry| &entry.slot);
-        let old_expire_at = slot.map_or(0, |slot| slot.expire_at);
-        let old_deadline = slot.map_or(0, Slot::next_deadline);
-        self.touch_as(held, probe, key, old_expire_at, old_deadline)
+        let (shard, locked) = &self.held[held];
+        if let Some(at) = position_of(&self.touched, *shard, probe, key) {
+            return at;
+        }
+        let entry = locked.table.find(probe, key);
+        let before = entry.map_or_else(Before::default, Before::of);
+        self.touch_as(held, probe, key, before)
     }
 
-    /// As [`Work::touch`] for a key with these deadlines, which hold only if it was not touched before.
-    fn touch_as(
-        &mut self,
-        held: usize,
-        probe: Probe,
-        key: &[u8],
-        old_expire_at: u64,
-        old_deadline: u64,
-    ) -> usize {
+    /// As [`Work::touch`] for a key of which this is known, which holds only if it was not touched before.
+    fn touch_as(&mut self, held: usize, probe: Probe, key: &[u8], before: Before) -> usize {
         let shard = self.held[held].0;
-        let known = self.touched.iter().rposition(|touched| {
-            touched.probe.random == probe.random && touched.shard == shard && *touched.key == *key
-        });
-        if let Some(at) = known {
+        if let Some(at) = position_of(&self.touched, shard, probe, key) {
             return at;
         }
         self.touched.push(Touched {
@@ -266,8 +249,9 @@ impl Work<'_> {
             logged: !self.engine.mount.is_memory(),
             replaced: false,
             old: None,
-            old_expire_at,
-            old_deadline,
+            old_memory: before.memory,
+            old_expire_at: before.expire_at,
+            old_deadline: before.deadline,
             undo: SmallVec::new(),
             delta: Vec::new(),
             records: Records::default(),
@@ -276,9 +260,27 @@ impl Work<'_> {
     }
 }
 
+/// What a work has to know of a key as it was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    expire_at: u64,
+    deadline: u64,
+    memory: usize,
+}
+
+impl Before {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            expire_at: entry.expire_at(),
+            deadline: entry.next_deadline(),
+            memory: entry.memory(),
+        }
+    }
+}
+
 impl Touched {
-    /// Keeps what was in the slot before the work's first replacement.
-    fn replace(&mut self, before: Option<Slot>) {
+    /// Keeps the entry that was there before the work's first replacement.
+    fn replace(&mut self, before: Option<Entry>) {
         if !self.replaced {
             self.replaced = true;
             self.old = before;
@@ -304,7 +306,7 @@ impl<T> Deref for Edit<'_, T> {
 impl<T> Edit<'_, T> {
     /// Notes a change that was just made: how to take it back, and what goes to the log.
     pub(crate) fn note(&mut self, undo: Undo, log: impl FnOnce(&mut Vec<u8>)) {
-        // A replaced slot is undone and logged as a whole.
+        // A replaced entry is undone and logged as a whole.
         if !self.touched.replaced {
             self.touched.edited = true;
             self.touched.undo.push(undo);

@@ -61,7 +61,7 @@ impl Work<'_> {
         let changed = |touched: &Touched| {
             let held = position(&self.held, touched.shard);
             let entry = self.held[held].1.table.find(touched.probe, &touched.key);
-            let deadline = entry.map_or(0, |entry| entry.slot.expire_at);
+            let deadline = entry.map_or(0, Entry::expire_at);
             touched.replaced || touched.edited || deadline != touched.old_expire_at
         };
         !self.flushed.is_empty()
@@ -90,27 +90,30 @@ impl Work<'_> {
             let db = self.engine.physical_of(touched.shard);
             let entry = self.held[held].1.table.find(touched.probe, &touched.key);
             let Some(entry) = entry else {
-                if touched.old.as_ref().is_some_and(|old| !old.home.is_none()) {
+                if touched
+                    .old
+                    .as_ref()
+                    .is_some_and(|old| !old.home().is_none())
+                {
                     record::push_delete(frame, mount, db, &touched.key);
                 }
                 continue;
             };
-            let slot = &entry.slot;
-            if touched.replaced || (touched.edited && slot.home.wants_image()) {
-                let index =
-                    record::push_image(frame, mount, db, &entry.key, slot.expire_at, &slot.object);
+            let (key, expire_at) = (entry.key(), entry.expire_at());
+            if touched.replaced || (touched.edited && entry.home().wants_image()) {
+                let index = record::push_image(frame, mount, db, key, expire_at, entry.value());
                 touched.records.image = Some(index);
                 freeing = false;
                 continue;
             }
             if touched.edited {
-                let kind = slot.object.kind();
-                let index = record::push_delta(frame, mount, db, kind, &entry.key, &touched.delta);
+                let kind = entry.kind();
+                let index = record::push_delta(frame, mount, db, kind, key, &touched.delta);
                 touched.records.delta = Some(index);
                 freeing = false;
             }
-            if slot.expire_at != touched.old_expire_at {
-                let index = record::push_expire(frame, mount, db, &entry.key, slot.expire_at);
+            if expire_at != touched.old_expire_at {
+                let index = record::push_expire(frame, mount, db, key, expire_at);
                 touched.records.expire = Some(index);
                 freeing = false;
             }
@@ -145,33 +148,34 @@ impl Work<'_> {
             let records = touched.records;
             let mut changed = touched.replaced || touched.edited;
             if let Some(old) = &touched.old {
-                old.home.records().for_each(|at| mount.release(at));
-                shard.discount(old);
+                old.home().records().for_each(|at| mount.release(at));
             }
-            if let Some(entry) = shard.table.find_mut(touched.probe, &touched.key) {
-                changed |= entry.slot.expire_at != touched.old_expire_at;
-                let home = &mut entry.slot.home;
+            let mut memory = 0;
+            let found = shard.table.find_mut(touched.probe, &touched.key);
+            let deadline = found.map(|entry| {
+                changed |= entry.expire_at() != touched.old_expire_at;
                 if let Some(index) = records.image {
                     let at = address(index);
-                    home.records().for_each(|at| mount.release(at));
-                    *home = Home::at(at);
+                    let before = std::mem::replace(entry.home_mut(), Home::at(at));
+                    before.records().for_each(|at| mount.release(at));
                     mount.retain(at);
                 }
                 if let Some(index) = records.delta {
-                    home.push_delta(address(index));
+                    entry.home_mut().push_delta(address(index));
                     mount.retain(address(index));
                 }
                 if let Some(index) = records.expire {
                     mount.retain(address(index));
-                    if let Some(before) = home.set_expiry(address(index)) {
+                    if let Some(before) = entry.home_mut().set_expiry(address(index)) {
                         mount.release(before);
                     }
                 }
-                let deadline = entry.slot.next_deadline();
+                memory = entry.memory();
+                entry.next_deadline()
+            });
+            shard.used = shard.used + memory - touched.old_memory;
+            if let Some(deadline) = deadline {
                 let before = touched.old_deadline;
-                let memory = entry.memory();
-                shard.used = shard.used + memory - entry.slot.counted;
-                entry.slot.counted = memory;
                 if deadline != 0 && (before == 0 || deadline < before) {
                     engine.list_deadline(shard, touched.shard, *now, deadline, touched.probe);
                 }
@@ -233,8 +237,7 @@ impl Work<'_> {
         for touched in &flushed.touched {
             let held = position(&self.held, touched.shard);
             if let Some(old) = &touched.old {
-                old.home.records().for_each(|at| mount.release(at));
-                self.held[held].1.discount(old);
+                old.home().records().for_each(|at| mount.release(at));
             }
             let shard = &mut self.held[held].1;
             shard.changed(&touched.key);
@@ -245,9 +248,10 @@ impl Work<'_> {
         let first = position(&self.held, self.engine.first_shard(flushed.physical));
         for ((_, shard), table) in self.held[first..].iter_mut().zip(&flushed.tables) {
             shard.expiry.clear();
+            // What came since the flush is counted when it is published.
+            shard.used = 0;
             for entry in table.iter() {
-                entry.slot.home.records().for_each(|at| mount.release(at));
-                shard.discount(&entry.slot);
+                entry.home().records().for_each(|at| mount.release(at));
             }
             for (key, watched) in &mut shard.watched {
                 watched.version += u64::from(table.get(key).is_some());
@@ -285,34 +289,27 @@ impl Work<'_> {
                 probe,
                 replaced,
                 old,
+                old_memory,
                 old_expire_at,
                 undo,
                 ..
             } = touched;
             if replaced {
                 match (table.find_mut(probe, &key), old) {
-                    (Some(entry), Some(old)) => entry.slot = old,
+                    (Some(entry), Some(old)) => *entry = old,
                     (Some(_), None) => drop(table.take(probe, &key)),
-                    (None, Some(slot)) => {
-                        let entry = Entry {
-                            key: key.clone(),
-                            slot,
-                        };
-                        table.insert_new(probe, Box::new(entry));
-                    }
+                    (None, Some(old)) => table.insert_new(probe, old),
                     (None, None) => {}
                 }
             }
             if let Some(entry) = table.find_mut(probe, &key) {
-                undo.iter()
-                    .rev()
-                    .for_each(|undo| entry.slot.object.undo(undo));
-                entry.slot.expire_at = old_expire_at;
+                for undo in undo.iter().rev() {
+                    entry.object_mut().undo(undo);
+                }
+                entry.set_expire_at(old_expire_at);
             }
-            if !undo.is_empty() {
-                // The same content may take other space than before.
-                shard.recount(probe, &key);
-            }
+            // The same content may take other space than before.
+            shard.recount(probe, &key, old_memory);
         }
     }
 }

@@ -21,11 +21,11 @@ impl Work<'_> {
         let Some(entry) = self.held[held].1.table.find(probe, key) else {
             return Ok(Expired::default());
         };
-        if !entry.slot.is_expired(now) {
+        if !entry.is_expired(now) {
             let fields = self.drop_overdue_parts(key, max)?;
             return Ok(Expired { keys: 0, fields });
         }
-        let by_itself = entry.slot.expire_at != 0 && entry.slot.expire_at <= now;
+        let by_itself = entry.expire_at() != 0 && entry.expire_at() <= now;
         self.remove(key)?;
         if by_itself {
             self.notify(Class::EXPIRED, "expired", key);
@@ -44,7 +44,7 @@ impl Work<'_> {
         let due = |first: u64| first != 0 && first <= now;
         if !self
             .entry(key)?
-            .is_some_and(|entry| due(entry.slot.object.parts().first))
+            .is_some_and(|entry| due(entry.value().parts().first))
         {
             return Ok(0);
         }
@@ -56,7 +56,7 @@ impl Work<'_> {
         let Some(entry) = self.held[held].1.live_mut(probe, key, now) else {
             return Ok(0);
         };
-        let Object::Hash(hash) = &mut entry.slot.object else {
+        let Object::Hash(hash) = entry.object_mut() else {
             return Ok(0);
         };
         let overdue: Vec<_> = hash.due(now).take(max).cloned().collect();

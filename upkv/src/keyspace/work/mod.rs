@@ -26,7 +26,7 @@ pub(crate) use self::change::Edit;
 use self::event::{News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
-use super::entry::{Entry, Slot};
+use super::entry::Entry;
 use super::key::Key;
 use super::libraries::{Change, Libraries};
 use super::shard::Shard;
@@ -127,9 +127,11 @@ struct Touched {
     shard: usize,
     probe: Probe,
     key: Key,
-    /// Whether the whole slot was replaced or removed; `old` is what was there.
+    /// Whether the whole entry was replaced or removed; `old` is what was there.
     replaced: bool,
-    old: Option<Slot>,
+    old: Option<Entry>,
+    /// Bytes the key took.
+    old_memory: usize,
     old_expire_at: u64,
     /// When the key or a part of it was due next; 0 if never.
     old_deadline: u64,
@@ -155,7 +157,7 @@ struct Records {
 #[derive(Debug)]
 struct Flushed {
     physical: u8,
-    tables: Vec<Table<Box<Entry>>>,
+    tables: Vec<Table<Entry>>,
     touched: SmallVec<[Touched; 1]>,
 }
 
@@ -354,12 +356,8 @@ impl<'a> Work<'a> {
             let (_, shard) = &self.held[position(&self.held, touched.shard)];
             let entry = shard.table.find(touched.probe, &touched.key);
             entry.is_some_and(|entry| {
-                let before = match &touched.old {
-                    Some(slot) => slot.counted,
-                    None => entry.slot.counted,
-                };
                 let now = entry.memory();
-                now as u64 > bytes && now > before
+                now as u64 > bytes && now > touched.old_memory
             })
         })
     }
@@ -396,10 +394,17 @@ impl Drop for Work<'_> {
 fn cold_ref(shard: usize, entry: &Entry) -> ColdRef {
     ColdRef {
         shard,
-        key: (*entry.key).into(),
-        kind: entry.slot.object.kind(),
-        chain: entry.slot.home.chain(),
+        key: entry.key().into(),
+        kind: entry.kind(),
+        chain: entry.home().chain(),
     }
+}
+
+/// Where a key that was touched is in the list.
+fn position_of(touched: &[Touched], shard: usize, probe: Probe, key: &[u8]) -> Option<usize> {
+    touched.iter().rposition(|touched| {
+        touched.probe.random == probe.random && touched.shard == shard && *touched.key == *key
+    })
 }
 
 fn position(held: &[(usize, MutexGuard<'_, Shard>)], shard: usize) -> usize {

@@ -1,14 +1,14 @@
 //! How a work looks at keys and values.
 
 use super::event::Class;
-use super::{Loaded, Pending, Place, Work, cold_ref};
+use super::{Loaded, Pending, Place, Work, cold_ref, position_of};
 use crate::cold::DEMOTE_BYTES_MIN;
 use crate::error::{Error, Result};
-use crate::keyspace::entry::{Entry, Slot};
+use crate::keyspace::entry::Entry;
 use crate::keyspace::table::Probe;
 use crate::value::hash::{Hash, Live};
 use crate::value::zset::Zset;
-use crate::value::{Collection, Kind, Object};
+use crate::value::{Collection, Kind, Seen};
 
 impl Work<'_> {
     /// The key if it exists; its value may be cold.
@@ -41,19 +41,19 @@ impl Work<'_> {
 
     /// The type of the key's value.
     pub(crate) fn kind(&mut self, key: &[u8]) -> Result<Option<Kind>> {
-        Ok(self.entry(key)?.map(|entry| entry.slot.object.kind()))
+        Ok(self.entry(key)?.map(Entry::kind))
     }
 
     /// The value, read from the log if it is cold.
-    pub(crate) fn object(&mut self, key: &[u8]) -> Result<Option<&Object>> {
+    pub(crate) fn value(&mut self, key: &[u8]) -> Result<Option<Seen<'_>>> {
         let now = self.now;
         match self.resolve(key, false)? {
             None => Ok(None),
-            Some(Place::Loaded(at)) => Ok(Some(&self.loaded[at].object)),
-            Some(Place::Hot { held, probe }) => Ok(self.held[held]
-                .1
-                .live(probe, key, now)
-                .map(|entry| &entry.slot.object)),
+            Some(Place::Loaded(at)) => Ok(Some(Seen::Object(&self.loaded[at].object))),
+            Some(Place::Hot { held, probe }) => {
+                let entry = self.held[held].1.live(probe, key, now);
+                Ok(entry.map(Entry::value))
+            }
         }
     }
 
@@ -72,21 +72,23 @@ impl Work<'_> {
         let (now, engine) = (self.now, self.engine);
         let (held, probe) = self.place(key)?;
         if let Some(entry) = self.held[held].1.live_mut(probe, key, now) {
-            engine.note_use(&mut entry.slot, now);
+            engine.note_use(entry, now);
         }
         Ok(found)
     }
 
     /// The collection at `key`.
     pub(crate) fn read<T: Collection>(&mut self, key: &[u8]) -> Result<Option<&T>> {
-        if let Some((held, probe, ())) = self.use_if(key, |slot| T::of(&slot.object).map(|_| ()))? {
+        if let Some((held, probe, ())) =
+            self.use_if(key, |entry| T::of(entry.value()).map(|_| ()))?
+        {
             let entry = self.held[held].1.table.find(probe, key);
-            return Ok(entry.and_then(|entry| T::of(&entry.slot.object)));
+            return Ok(entry.and_then(|entry| T::of(entry.value())));
         }
         self.expect_kind(key, T::KIND)?;
-        let object = self.object(key)?;
-        object
-            .map(|object| T::of(object).ok_or(Error::WrongType))
+        let value = self.value(key)?;
+        value
+            .map(|value| T::of(value).ok_or(Error::WrongType))
             .transpose()
     }
 
@@ -95,7 +97,7 @@ impl Work<'_> {
     pub(super) fn use_if<R>(
         &mut self,
         key: &[u8],
-        look: impl FnOnce(&Slot) -> Option<R>,
+        look: impl FnOnce(&Entry) -> Option<R>,
     ) -> Result<Option<(usize, Probe, R)>> {
         let (now, engine, touches) = (self.now, self.engine, self.touches);
         let (held, probe) = self.place(key)?;
@@ -103,11 +105,11 @@ impl Work<'_> {
         let Some(entry) = shard.live_mut(probe, key, now) else {
             return Ok(None);
         };
-        let Some(seen) = look(&entry.slot) else {
+        let Some(seen) = look(entry) else {
             return Ok(None);
         };
         if touches {
-            engine.note_use(&mut entry.slot, now);
+            engine.note_use(entry, now);
         }
         shard.stats.hits += 1;
         Ok(Some((held, probe, seen)))
@@ -143,16 +145,13 @@ impl Work<'_> {
             let known = |loaded: &Loaded, entry: &Entry| {
                 loaded.shard == shard
                     && *loaded.key == **key
-                    && entry.slot.home.is_chain(&loaded.chain)
+                    && entry.home().is_chain(&loaded.chain)
             };
             if let Some(entry) = self.held[held].1.live(probe, key, now)
-                && matches!(
-                    entry.slot.object,
-                    Object::Cold {
-                        kind: Kind::String,
-                        ..
-                    }
-                )
+                && entry
+                    .value()
+                    .cold()
+                    .is_some_and(|cold| cold.kind == Kind::String)
                 && !self.loaded.iter().any(|loaded| known(loaded, entry))
             {
                 wanted.push(cold_ref(shard, entry));
@@ -173,11 +172,11 @@ impl Work<'_> {
         let (index, shard) = (*index, &mut **shard);
         let engine = self.engine;
         let touches = self.touches;
-        let note_use = |slot: &mut Slot| {
+        let note_use = |entry: &mut Entry| {
             if touches {
-                engine.note_use(slot, now)
+                engine.note_use(entry, now)
             } else {
-                slot.heat()
+                entry.heat()
             }
         };
         let Some(entry) = shard.live_mut(probe, key, now) else {
@@ -185,13 +184,13 @@ impl Work<'_> {
             self.tell_miss(key);
             return Ok(None);
         };
-        let Object::Cold { kind, len, .. } = entry.slot.object else {
-            note_use(&mut entry.slot);
+        let Some((kind, len)) = entry.value().cold().map(|cold| (cold.kind, cold.len)) else {
+            note_use(entry);
             shard.stats.hits += 1;
             return Ok(Some(Place::Hot { held, probe }));
         };
         let known = |loaded: &Loaded| {
-            loaded.shard == index && *loaded.key == *key && entry.slot.home.is_chain(&loaded.chain)
+            loaded.shard == index && *loaded.key == *key && entry.home().is_chain(&loaded.chain)
         };
         let at = match self.loaded.iter().position(known) {
             Some(at) => at,
@@ -212,15 +211,22 @@ impl Work<'_> {
             }
         };
         debug_assert_eq!(self.loaded[at].object.kind(), kind);
-        let seen_before = note_use(&mut entry.slot) > 0;
+        let seen_before = note_use(entry) > 0;
         if !install && !seen_before && len as usize >= DEMOTE_BYTES_MIN {
             shard.stats.hits += 1;
             return Ok(Some(Place::Loaded(at)));
         }
-        entry.slot.object = self.loaded.swap_remove(at).object;
+        let before = entry.memory();
+        entry.take_in(self.loaded.swap_remove(at).object);
+        let after = entry.memory();
+        shard.used = shard.used + after - before;
         shard.stats.hits += 1;
         shard.stats.promoted += 1;
-        shard.recount(probe, key);
+        // What this work changes of the count is told from what the key took before it.
+        if let Some(at) = position_of(&self.touched, index, probe, key) {
+            let touched = &mut self.touched[at];
+            touched.old_memory = touched.old_memory + after - before;
+        }
         Ok(Some(Place::Hot { held, probe }))
     }
 }
