@@ -156,7 +156,7 @@ impl Engine {
 
 fn is_worth_demoting(entry: &Entry, now: u64) -> bool {
     let large = match entry.value() {
-        Seen::Object(Object::Int(_) | Object::Short(_) | Object::Cold(_)) => false,
+        Seen::Object(Object::Int(_) | Object::Short(_) | Object::Cold { .. }) => false,
         Seen::Object(Object::Bytes(bytes)) => bytes.len() >= DEMOTE_BYTES_MIN,
         Seen::Text(text) => text.len() >= DEMOTE_BYTES_MIN,
         Seen::Object(
@@ -182,6 +182,6 @@ fn demote(entry: &mut Entry) -> usize {
         // Collections have no length that is known without decoding; only the image's size matters.
         None => entry.home().image().len,
     };
-    entry.set_value(Object::Cold(Cold::new(kind, len, parts)).into());
+    entry.set_value(Object::from(Cold { kind, len, parts }).into());
     before - entry.memory()
 }

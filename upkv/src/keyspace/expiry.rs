@@ -1,20 +1,27 @@
 //! Which keys of a shard are due next, to the coarseness that cleaning up needs.
 //!
-//! A key is listed under a slot at or after its deadline, finer slots for nearer deadlines. Entries are
-//! hints: whoever takes one looks the key up and decides by its real deadline. Moving a deadline later
-//! adds nothing until the old entry comes up. Visibility never depends on this index.
+//! A key is listed under a slot, the narrower the nearer its deadline. A slot that is near is at or after the deadlines
+//! in it; one that is far is before them, and when its time comes its keys are listed anew, more finely. So the number
+//! of slots stays small however far deadlines spread. Entries are hints: whoever takes one looks the key up and decides
+//! by its real deadline. Moving a deadline later adds nothing until the old entry comes up. Visibility never depends on
+//! this index.
 
 use std::collections::BTreeMap;
 
 use super::table::Probe;
 
-/// Deadlines nearer than the first number of ms fall into slots of the second number of ms.
-const SLOTS: [(u64, u64); 3] = [(10_000, 128), (600_000, 4_096), (u64::MAX, 65_536)];
+/// Deadlines nearer than this many ms are in slots that are not listed anew.
+const NEAR: u64 = 10_000;
+/// Width of these slots in ms.
+const NEAR_WIDTH: u64 = 128;
+/// Far slots between a distance and twice that distance.
+const FAR_SLOTS: u64 = 8;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Expiry {
-    slots: BTreeMap<u64, Vec<Probe>>,
+    /// Packed probes by the time of their slot.
+    slots: BTreeMap<u64, Vec<u64>>,
     /// Entries in all slots.
     len: usize,
     /// Bytes of all slots.
@@ -22,25 +29,35 @@ pub(crate) struct Expiry {
 }
 
 /// Bytes of one slot.
-fn bytes(keys: &Vec<Probe>) -> usize {
-    keys.capacity() * size_of::<Probe>() + 48
+fn bytes(keys: &Vec<u64>) -> usize {
+    keys.capacity() * size_of::<u64>() + 48
+}
+
+/// The time of the slot that a deadline belongs to.
+fn slot(now: u64, deadline: u64) -> u64 {
+    let away = deadline.saturating_sub(now);
+    if away < NEAR {
+        let at = deadline.checked_next_multiple_of(NEAR_WIDTH);
+        return at.unwrap_or(u64::MAX);
+    }
+    let width = (1 << away.ilog2()) / FAR_SLOTS;
+    deadline / width * width
 }
 
 impl Expiry {
     /// Lists a key under its deadline; the slot's time.
     pub(crate) fn add(&mut self, now: u64, deadline: u64, probe: Probe) -> u64 {
-        let away = deadline.saturating_sub(now);
-        let width = SLOTS
-            .iter()
-            .find(|(below, _)| away < *below)
-            .map_or(65_536, |slot| slot.1);
-        let at = deadline.checked_next_multiple_of(width).unwrap_or(u64::MAX);
+        let at = slot(now, deadline);
         let keys = self.slots.entry(at).or_insert_with(|| {
             self.bytes += bytes(&Vec::new());
             Vec::new()
         });
         self.bytes -= bytes(keys);
-        keys.push(probe);
+        if keys.len() == keys.capacity() {
+            // Many slots are never full, so they grow by less than doubling.
+            keys.reserve_exact(4.max(keys.len() / 4));
+        }
+        keys.push(probe.pack());
         self.bytes += bytes(keys);
         self.len += 1;
         at
@@ -60,7 +77,7 @@ impl Expiry {
             }
             let keys = slot.get_mut();
             let keep = keys.len().saturating_sub(max - due.len());
-            due.extend(keys.drain(keep..));
+            due.extend(keys.drain(keep..).map(Probe::unpack));
             if keys.is_empty() {
                 self.bytes -= bytes(&slot.remove());
             }
@@ -73,7 +90,7 @@ impl Expiry {
     pub(crate) fn nearest(&self, random: u64) -> Option<Probe> {
         let (_, keys) = self.slots.first_key_value()?;
         let at = random.checked_rem(keys.len() as u64)?;
-        keys.get(usize::try_from(at).ok()?).copied()
+        keys.get(usize::try_from(at).ok()?).copied().map(Probe::unpack)
     }
 
     /// All keys, slot by slot, from one of the first slots on.
@@ -85,7 +102,7 @@ impl Expiry {
         let slots = self.slots.values().skip(start);
         slots
             .chain(self.slots.values().take(start))
-            .flat_map(|keys| keys.iter().copied())
+            .flat_map(|keys| keys.iter().copied().map(Probe::unpack))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -116,18 +133,39 @@ mod tests {
 
     fn probe(n: u64) -> Probe {
         Probe {
-            placement: n,
+            placement: n << 24,
             random: n,
         }
     }
 
     #[test]
-    fn slots_are_never_before_the_deadline() {
+    fn near_slots_are_after_their_deadlines_and_far_ones_ahead() {
         let mut expiry = Expiry::default();
-        for deadline in [1, 127, 128, 9_999, 10_001, 599_999, 700_000, u64::MAX] {
-            assert!(expiry.add(0, deadline, probe(deadline)) >= deadline);
+        for deadline in [1, 127, 128, 9_999] {
+            let at = expiry.add(0, deadline, probe(deadline));
+            assert!(at >= deadline && at < deadline + NEAR_WIDTH);
+        }
+        for now in [0, 1_700_000_000_000] {
+            for away in [10_000, 599_999, 700_000, 1 << 40, u64::MAX - now] {
+                let deadline = now + away;
+                let at = expiry.add(now, deadline, probe(away));
+                assert!(at > now && at <= deadline);
+                assert!(deadline - at <= away / FAR_SLOTS);
+            }
         }
         assert_eq!(expiry.next(), Some(128));
+    }
+
+    #[test]
+    fn a_far_deadline_is_listed_anew_a_few_times_only() {
+        for deadline in [10_000, 86_400_000, 30 * 86_400_000, u64::MAX / 4] {
+            let (mut now, mut steps) = (0, 0);
+            while now < deadline {
+                now = slot(now, deadline);
+                steps += 1;
+            }
+            assert!(steps <= 24 && now - deadline < NEAR_WIDTH, "{deadline}: {steps}");
+        }
     }
 
     #[test]

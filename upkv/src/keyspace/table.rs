@@ -55,8 +55,32 @@ impl std::fmt::Debug for Hashers {
 pub(crate) struct Probe {
     /// Orders scans and places the key; equal in every process that opens the store.
     pub(crate) placement: u64,
-    /// Finds the key inside its segment.
+    /// Finds the key inside its segment; its lowest bits tell the others, see [`spread`].
     pub(crate) random: u64,
+}
+
+/// Bits of the random hash that are drawn. A segment has a thousand elements, so they are enough to tell them apart.
+const RANDOM: u64 = (1 << (64 - DEPTH_MAX)) - 1;
+
+/// A random hash from its lowest bits: tables look at the highest ones too.
+fn spread(random: u64) -> u64 {
+    let low = random & RANDOM;
+    low | low.wrapping_mul(0x9e37_79b9_7f4a_7c15) & !RANDOM
+}
+
+impl Probe {
+    /// What finds a key again, in half the bytes: the bits of `placement` that segments go by, and the drawn ones.
+    pub(crate) fn pack(self) -> u64 {
+        self.placement & !RANDOM | self.random & RANDOM
+    }
+
+    /// What [`Table::find_hashed`] takes, from [`Probe::pack`]'s bits.
+    pub(crate) fn unpack(bits: u64) -> Self {
+        Self {
+            placement: bits & !RANDOM,
+            random: spread(bits),
+        }
+    }
 }
 
 impl Hashers {
@@ -93,7 +117,7 @@ impl Hashers {
     }
 
     fn random(&self, key: &[u8]) -> u64 {
-        self.random.hash_one(key)
+        spread(self.random.hash_one(key))
     }
 }
 
@@ -179,11 +203,11 @@ impl<T: Keyed> Table<T> {
             .find_mut(probe.random, |item| item.key() == key)
     }
 
-    /// The element whose two hashes are `probe`, for callers that no longer know its key.
+    /// The element with these hashes, packed ones too, for callers that no longer know its key.
     pub(crate) fn find_hashed(&self, probe: Probe) -> Option<&T> {
         let hashers = &self.hashers;
         self.segment(probe).items.find(probe.random, |item| {
-            hashers.placement(item.key()) == probe.placement
+            (hashers.placement(item.key()) ^ probe.placement) & !RANDOM == 0
         })
     }
 
@@ -422,6 +446,8 @@ mod tests {
         for n in 0..20_000 {
             let key = format!("key:{n}");
             assert_eq!(table.get(key.as_bytes()), Some(&key));
+            let packed = table.hashers.probe(key.as_bytes()).pack();
+            assert_eq!(table.find_hashed(Probe::unpack(packed)), Some(&key));
         }
         assert_eq!(table.get(b"absent"), None);
         for n in (0..20_000).step_by(2) {

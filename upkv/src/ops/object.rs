@@ -37,7 +37,7 @@ pub(crate) fn encoding(work: &mut Work<'_>, key: &[u8]) -> Result<Option<&'stati
             Object::List(_) => "quicklist",
             Object::Set(set) => set.encoding(),
             Object::Stream(_) => "stream",
-            Object::Cold(_) => unreachable!("the value was just read"),
+            Object::Cold { .. } => unreachable!("the value was just read"),
         }))
     })
 }

@@ -239,7 +239,7 @@ fn decode_entry(walk: &mut Walk<'_>) -> Option<Entry> {
             home.push_delta(take_address(walk)?);
         }
     }
-    let value = Object::Cold(Cold::new(kind, len, parts));
+    let value = Object::from(Cold { kind, len, parts });
     Some(Entry::at(key, value.into(), expire_at, home))
 }
 

@@ -134,7 +134,7 @@ impl Engine {
             Kind::Hash => Hash::peek(payload)?,
             _ => PartDeadlines::default(),
         };
-        Some(Object::Cold(Cold::new(kind, len, parts)).into())
+        Some(Object::from(Cold { kind, len, parts }).into())
     }
 
     fn set_entry(&self, shard: &mut Shard, probe: Probe, new: Entry) {
@@ -329,7 +329,7 @@ impl Participant for Engine {
 
 /// Takes in a change, as far as that can be done without reading a value that stays in the log.
 fn apply_delta(object: &mut Object, changes: &[u8]) -> Option<()> {
-    let Object::Cold(cold) = object else {
+    let Some(mut cold) = object.cold() else {
         return object.replay(changes);
     };
     if cold.kind == Kind::String {
@@ -337,12 +337,11 @@ fn apply_delta(object: &mut Object, changes: &[u8]) -> Option<()> {
         cold.len = u32::try_from(now).unwrap_or(u32::MAX);
     }
     if cold.kind == Kind::Hash {
-        let mut parts = cold.parts();
-        parts.note(Hash::peek_changes(changes)?);
+        cold.parts.note(Hash::peek_changes(changes)?);
         // A field without a deadline may have come; only reading the value tells.
-        parts.all = 0;
-        cold.set_parts(parts);
+        cold.parts.all = 0;
     }
+    *object = cold.into();
     Some(())
 }
 

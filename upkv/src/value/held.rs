@@ -17,32 +17,18 @@ use crate::keyspace::block::TEXT_MAX;
 use crate::number;
 
 /// What is known of a value that is only in the log.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Cold {
     pub(crate) kind: Kind,
     /// Bytes of the image's payload, or of a string as later changes left it.
     pub(crate) len: u32,
-    parts: Option<Box<PartDeadlines>>,
+    pub(crate) parts: PartDeadlines,
 }
 
-impl Cold {
-    pub(crate) fn new(kind: Kind, len: u32, parts: PartDeadlines) -> Self {
+impl From<Cold> for Object {
+    fn from(Cold { kind, len, parts }: Cold) -> Self {
         let parts = (parts != PartDeadlines::default()).then(|| Box::new(parts));
-        Self { kind, len, parts }
-    }
-
-    pub(crate) fn parts(&self) -> PartDeadlines {
-        self.parts.as_deref().copied().unwrap_or_default()
-    }
-
-    /// Bytes it keeps in memory beside itself.
-    pub(crate) fn memory(&self) -> usize {
-        let parts = self.parts.as_ref();
-        parts.map_or(0, |_| size_of::<PartDeadlines>())
-    }
-
-    pub(crate) fn set_parts(&mut self, parts: PartDeadlines) {
-        *self = Self::new(self.kind, self.len, parts);
+        Self::Cold { kind, len, parts }
     }
 }
 
@@ -158,11 +144,8 @@ impl<'e> Seen<'e> {
     }
 
     /// What is known of a value that is only in the log.
-    pub(crate) fn cold(self) -> Option<&'e Cold> {
-        match self {
-            Self::Object(Object::Cold(cold)) => Some(cold),
-            _ => None,
-        }
+    pub(crate) fn cold(self) -> Option<Cold> {
+        self.object().and_then(Object::cold)
     }
 
     pub(crate) fn is_cold(self) -> bool {
@@ -203,9 +186,11 @@ impl<'e> Seen<'e> {
     /// Bytes of a string; `None` for other types.
     pub(crate) fn string_len(self) -> Option<usize> {
         match self {
-            Self::Object(Object::Cold(cold)) if cold.kind == Kind::String => {
-                Some(cold.len as usize)
-            }
+            Self::Object(Object::Cold {
+                kind: Kind::String,
+                len,
+                ..
+            }) => Some(*len as usize),
             other => other.text(&mut itoa::Buffer::new()).map(<[u8]>::len),
         }
     }
@@ -229,7 +214,7 @@ impl<'e> Seen<'e> {
             Object::Set(set) => set.encode(&mut out),
             Object::Stream(stream) => stream.encode(&mut out),
             Object::Json(json) => json.encode(&mut out),
-            Object::Cold(_) => unreachable!("a cold value is in the log already"),
+            Object::Cold { .. } => unreachable!("a cold value is in the log already"),
         }
         Cow::Owned(out)
     }

@@ -106,8 +106,12 @@ pub(crate) enum Object {
     Set(Box<Set>),
     Stream(Box<Stream>),
     Json(Box<Json>),
-    /// Demoted: the value is at the entry's home. `len` is the image's payload in bytes.
-    Cold(Cold),
+    /// Demoted: the value is at the key's home. See [`Cold`].
+    Cold {
+        kind: Kind,
+        len: u32,
+        parts: Option<Box<PartDeadlines>>,
+    },
 }
 
 /// The deadlines of a value's parts, in ms since the Unix epoch; 0 where there is none.
@@ -219,7 +223,19 @@ impl Object {
             Self::Set(_) => Kind::Set,
             Self::Stream(_) => Kind::Stream,
             Self::Json(_) => Kind::Json,
-            Self::Cold(cold) => cold.kind,
+            Self::Cold { kind, .. } => *kind,
+        }
+    }
+
+    /// What is known of a value that is only in the log.
+    pub(crate) fn cold(&self) -> Option<Cold> {
+        match self {
+            Self::Cold { kind, len, .. } => Some(Cold {
+                kind: *kind,
+                len: *len,
+                parts: self.parts(),
+            }),
+            _ => None,
         }
     }
 
@@ -227,7 +243,7 @@ impl Object {
     pub(crate) fn parts(&self) -> PartDeadlines {
         match self {
             Self::Hash(hash) => hash.part_deadlines(),
-            Self::Cold(cold) => cold.parts(),
+            Self::Cold { parts, .. } => parts.as_deref().copied().unwrap_or_default(),
             _ => PartDeadlines::default(),
         }
     }
@@ -245,7 +261,7 @@ impl Object {
             | Self::Int(_)
             | Self::Short(_)
             | Self::Bytes(_)
-            | Self::Cold(_) => false,
+            | Self::Cold { .. } => false,
         }
     }
 
@@ -253,7 +269,9 @@ impl Object {
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::Int(_) | Self::Short(_) => 0,
-            Self::Cold(cold) => cold.memory(),
+            Self::Cold { parts, .. } => {
+                parts.as_ref().map_or(0, |_| size_of::<PartDeadlines>())
+            }
             Self::Bytes(bytes) => size_of::<Bytes>() + SHARED_BYTES + bytes.len(),
             Self::Hash(hash) => hash.memory(),
             Self::Zset(zset) => zset.memory(),
@@ -288,7 +306,7 @@ impl Object {
             Self::Stream(stream) => stream.replay(delta),
             Self::Json(json) => json.replay(delta),
             Self::Bytes(value) => text::replay(value, delta),
-            Self::Int(_) | Self::Short(_) | Self::Cold(_) => None,
+            Self::Int(_) | Self::Short(_) | Self::Cold { .. } => None,
         }
     }
 
