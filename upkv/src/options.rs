@@ -184,14 +184,14 @@ impl DbOptions {
     /// Whose commands the database follows where Redis and Upstash differ. Default: [`Profile::Redis`].
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
-        self.rules.profile = profile;
+        self.rules = Rules::new(profile, self.rules.limits);
         self
     }
 
     /// How large requests and data may become. Default: [`Limits::new`], which limits nothing.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.rules.limits = limits;
+        self.rules = Rules::new(self.rules.profile(), limits);
         self
     }
 

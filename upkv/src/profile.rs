@@ -124,34 +124,54 @@ impl Limits {
 }
 
 /// What an engine was told about its behaviour.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    pub(crate) profile: Profile,
+    profile: Profile,
     pub(crate) limits: Limits,
+    /// Whether nothing is limited, and replies are those of Redis.
+    plain: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new(Profile::default(), Limits::default())
+    }
 }
 
 impl Rules {
-    pub(crate) fn is_upstash(self) -> bool {
+    pub(crate) fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    pub(crate) fn is_upstash(&self) -> bool {
         self.profile == Profile::Upstash
+    }
+
+    pub(crate) fn new(profile: Profile, limits: Limits) -> Self {
+        Self {
+            profile,
+            limits,
+            plain: profile == Profile::Redis && limits == Limits::default(),
+        }
     }
 
     /// Whether nothing is limited, and replies are those of Redis.
     pub(crate) fn are_plain(&self) -> bool {
-        self.profile == Profile::Redis && self.limits == Limits::default()
+        self.plain
     }
 
     /// How many databases clients may select.
-    pub(crate) fn databases(self) -> u8 {
+    pub(crate) fn databases(&self) -> u8 {
         if self.is_upstash() { 1 } else { DATABASES }
     }
 
     /// Whether a command is UNLINK without keys, which Upstash answers with 0.
-    pub(crate) fn removes_nothing(self, args: &[&[u8]]) -> bool {
+    pub(crate) fn removes_nothing(&self, args: &[&[u8]]) -> bool {
         self.is_upstash() && matches!(args, [name] if name.eq_ignore_ascii_case(b"unlink"))
     }
 
     /// Refuses a command whose arguments are too long altogether.
-    pub(crate) fn check_request(self, args: &[&[u8]]) -> Result<()> {
+    pub(crate) fn check_request(&self, args: &[&[u8]]) -> Result<()> {
         let Some(limit) = self.limits.request_bytes else {
             return Ok(());
         };
@@ -163,7 +183,7 @@ impl Rules {
     }
 
     /// Refuses a command that writes to a key whose name is too long.
-    pub(crate) fn check_keys(self, command: &Command, args: &[&[u8]]) -> Result<()> {
+    pub(crate) fn check_keys(&self, command: &Command, args: &[&[u8]]) -> Result<()> {
         let Some(limit) = self.limits.key_bytes else {
             return Ok(());
         };
@@ -180,7 +200,7 @@ impl Rules {
     }
 
     /// Refuses growth of a database that is too large.
-    pub(crate) fn check_capacity(self, engine: &Engine) -> Result<()> {
+    pub(crate) fn check_capacity(&self, engine: &Engine) -> Result<()> {
         match self.limits.database_bytes {
             Some(limit) if engine.size() >= limit => {
                 Err(Error::refused("ERR DB capacity quota exceeded"))
@@ -191,7 +211,7 @@ impl Rules {
 
     /// Refuses a command whose arguments, added to a value they are for, might make it too large.
     pub(crate) fn check_records(
-        self,
+        &self,
         work: &mut Work<'_>,
         command: &Command,
         args: &[&[u8]],
@@ -210,7 +230,7 @@ impl Rules {
     }
 
     /// Refuses what made a value too large.
-    pub(crate) fn check_growth(self, work: &mut Work<'_>) -> Result<()> {
+    pub(crate) fn check_growth(&self, work: &mut Work<'_>) -> Result<()> {
         match self.limits.record_bytes {
             Some(limit) if work.grew_beyond(limit) => Err(record_exceeded()),
             _ => Ok(()),
@@ -219,7 +239,7 @@ impl Rules {
 
     /// Refuses a delivery that a consumer has no room for.
     pub(crate) fn check_pending(
-        self,
+        &self,
         [key, group, consumer]: [&[u8]; 3],
         pending: usize,
         more: usize,
@@ -239,7 +259,7 @@ impl Rules {
     }
 
     /// Why one connection more than there are is refused, if it is.
-    pub(crate) fn check_connection(self, open: usize, max_clients: usize) -> Result<()> {
+    pub(crate) fn check_connection(&self, open: usize, max_clients: usize) -> Result<()> {
         if self.limits.connections.is_some_and(|limit| open > limit) {
             return Err(Error::refused("ERR max concurrent connections exceeded"));
         }
@@ -250,12 +270,14 @@ impl Rules {
     }
 
     /// The reply of a command as the profile shapes it.
-    pub(crate) fn shape(self, command: &Command, reply: Reply) -> Reply {
-        let is_flat = matches!(
-            command.name,
-            "smembers" | "xinfo|consumers" | "xinfo|groups" | "zpopmax" | "zpopmin"
-        );
-        if self.is_upstash() && is_flat {
+    pub(crate) fn shape(&self, command: &Command, reply: Reply) -> Reply {
+        let is_flat = || {
+            matches!(
+                command.name,
+                "smembers" | "xinfo|consumers" | "xinfo|groups" | "zpopmax" | "zpopmin"
+            )
+        };
+        if self.is_upstash() && is_flat() {
             flat(reply)
         } else {
             reply

@@ -2,9 +2,11 @@
 
 use super::args::{self, Args, ScanOf};
 use super::reply::Reply;
-use super::row::{Command, ONE, data, rows};
+use super::row::{Command, ONE, data, direct, rows};
 use crate::error::{Error, Result};
 use crate::glob;
+use crate::keyspace::direct::Direct;
+use crate::keyspace::engine::{Caller, Engine};
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::hash;
@@ -35,7 +37,7 @@ pub(super) static ROWS: &[Command] = rows! { "hash";
         "Picks random fields";
     "hscan" -3 READ, ONE, data(hscan), "2.8.0", "O(COUNT), O(512) while small",
         "Iterates over fields";
-    "hset" -4 WRITE | GROW | FAST, ONE, data(hset), "2.0.0", "O(fields)",
+    "hset" -4 WRITE | GROW | FAST, ONE, direct(hset_directly, hset), "2.0.0", "O(fields)",
         "Sets fields";
     "hsetnx" 4 WRITE | GROW | FAST, ONE, data(hsetnx), "2.0.0", "O(1)",
         "Sets a field that does not exist";
@@ -58,6 +60,12 @@ fn pairs<'a>(
 
 pub(super) fn hset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     hash::set(work, args[1], pairs(args, "hset")?).map(Reply::count)
+}
+
+fn hset_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    let pairs = pairs(args, "hset")?;
+    let done = engine.change_directly(caller, args[1], |work| hash::set(work, args[1], pairs));
+    Ok(done?.map(Reply::count))
 }
 
 pub(super) fn hmset(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

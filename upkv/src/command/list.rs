@@ -2,8 +2,10 @@
 
 use super::args::{self, Args, Options};
 use super::reply::Reply;
-use super::row::{COUNTED, COUNTED_SECOND, Command, ONE, TWO, data, range, rows};
+use super::row::{COUNTED, COUNTED_SECOND, Command, ONE, TWO, data, direct, range, rows};
 use crate::error::{Error, Result};
+use crate::keyspace::direct::Direct;
+use crate::keyspace::engine::{Caller, Engine};
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Wait;
 use crate::number;
@@ -36,7 +38,7 @@ pub(super) static ROWS: &[Command] = rows! { "list";
         "Takes the first elements";
     "lpos" -3 READ, ONE, data(lpos), "6.0.6", "O(n), O(MAXLEN) with that",
         "Finds the positions of an element";
-    "lpush" -3 WRITE | GROW | FAST, ONE, data(lpush), "1.0.0", "O(elements)",
+    "lpush" -3 WRITE | GROW | FAST, ONE, direct(lpush_directly, lpush), "1.0.0", "O(elements)",
         "Prepends elements";
     "lpushx" -3 WRITE | GROW | FAST, ONE, data(lpushx), "2.2.0", "O(elements)",
         "Prepends elements to a list that exists";
@@ -52,7 +54,7 @@ pub(super) static ROWS: &[Command] = rows! { "list";
         "Takes the last elements";
     "rpoplpush" 3 WRITE | GROW, TWO, data(rpoplpush), "1.2.0", "O(1)",
         "Moves the last element to the front of another list";
-    "rpush" -3 WRITE | GROW | FAST, ONE, data(rpush), "1.0.0", "O(elements)",
+    "rpush" -3 WRITE | GROW | FAST, ONE, direct(rpush_directly, rpush), "1.0.0", "O(elements)",
         "Appends elements";
     "rpushx" -3 WRITE | GROW | FAST, ONE, data(rpushx), "2.2.0", "O(elements)",
         "Appends elements to a list that exists";
@@ -62,6 +64,27 @@ pub(super) static ROWS: &[Command] = rows! { "list";
 
 fn push(work: &mut Work<'_>, args: &Args<'_>, end: End, create: bool) -> Result<Reply> {
     list::push(work, args[1], end, args[2..].iter().copied(), create).map(Reply::count)
+}
+
+fn push_directly(
+    engine: &Engine,
+    caller: Caller,
+    args: &Args<'_>,
+    end: End,
+) -> Result<Direct<Reply>> {
+    let elements = args[2..].iter().copied();
+    let done = engine.change_directly(caller, args[1], |work| {
+        list::push(work, args[1], end, elements, true)
+    });
+    Ok(done?.map(Reply::count))
+}
+
+fn lpush_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    push_directly(engine, caller, args, End::Front)
+}
+
+fn rpush_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    push_directly(engine, caller, args, End::Back)
 }
 
 fn lpush(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

@@ -138,7 +138,7 @@ pub(crate) fn perform(
     handler: row::DataHandler,
     args: &[&[u8]],
 ) -> Result<Reply> {
-    let rules = work.engine.rules;
+    let rules = &work.engine.rules;
     rules.check_records(work, command, args)?;
     let reply = handler(work, args)?;
     Ok(rules.shape(command, reply))

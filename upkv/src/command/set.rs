@@ -2,9 +2,11 @@
 
 use super::args::{self, Args, ScanOf};
 use super::reply::Reply;
-use super::row::{COUNTED, Command, EACH, ONE, TWO, data, rows};
+use super::row::{COUNTED, Command, EACH, ONE, TWO, data, direct, rows};
 use crate::error::{Error, Result};
 use crate::glob;
+use crate::keyspace::direct::Direct;
+use crate::keyspace::engine::{Caller, Engine};
 use crate::keyspace::work::Work;
 use crate::number;
 use crate::ops::set;
@@ -13,7 +15,7 @@ use crate::value::Kind;
 use crate::value::set::Set;
 
 pub(super) static ROWS: &[Command] = rows! { "set";
-    "sadd" -3 WRITE | GROW | FAST, ONE, data(sadd), "1.0.0", "O(members)",
+    "sadd" -3 WRITE | GROW | FAST, ONE, direct(sadd_directly, sadd), "1.0.0", "O(members)",
         "Adds members";
     "scard" 2 READ | FAST, ONE, data(scard), "1.0.0", "O(1)",
         "Counts members";
@@ -51,6 +53,12 @@ pub(super) static ROWS: &[Command] = rows! { "set";
 
 fn sadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     set::add(work, args[1], args[2..].iter().copied()).map(Reply::count)
+}
+
+fn sadd_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    let members = args[2..].iter().copied();
+    let done = engine.change_directly(caller, args[1], |work| set::add(work, args[1], members));
+    Ok(done?.map(Reply::count))
 }
 
 fn srem(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

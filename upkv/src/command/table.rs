@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use hashbrown::HashTable;
+
 use super::args::{self, Args};
 use super::row::{At, Command, FAST, Handler, RUNS, WRITE};
 #[cfg(feature = "lua")]
@@ -62,6 +64,31 @@ static TABLE: LazyLock<HashMap<&'static [u8], &'static Command, ahash::RandomSta
         rows.map(|row| (row.name.as_bytes(), row)).collect()
     });
 
+/// The rows with short names, most of all that are asked for, found by their name as a number.
+static SHORT: LazyLock<HashTable<(u64, &'static Command)>> = LazyLock::new(|| {
+    let mut table = HashTable::new();
+    let rows = CHAPTERS.iter().flat_map(|chapter| chapter.iter());
+    for (word, row) in rows.filter_map(|row| Some((word(row.name.as_bytes())?, row))) {
+        table.insert_unique(mixed(word), (word, row), |(word, _)| mixed(*word));
+    }
+    table
+});
+
+/// A name of up to eight bytes in lower case, as a number; longer ones have none, nor do those with a zero byte, which
+/// would be taken for shorter ones.
+fn word(name: &[u8]) -> Option<u64> {
+    let mut bytes = [0; 8];
+    bytes.get_mut(..name.len())?.copy_from_slice(name);
+    bytes.make_ascii_lowercase();
+    (name.last() != Some(&0)).then_some(u64::from_le_bytes(bytes))
+}
+
+/// Spreads a name over all bits of a hash.
+fn mixed(word: u64) -> u64 {
+    let product = u128::from(word) * 0x9e37_79b9_7f4a_7c15;
+    (product >> 64) as u64 ^ product as u64
+}
+
 /// Longest name in the table, in bytes; longer ones are not looked up.
 const NAME_BYTES_MAX: usize = 64;
 /// Longest part of a name or argument that an error repeats, in bytes.
@@ -95,6 +122,10 @@ pub(crate) fn position(command: &'static Command) -> Option<usize> {
 
 /// The row of a name in any case; `container|subcommand` names a subcommand.
 pub(crate) fn row(name: &[u8]) -> Option<&'static Command> {
+    if let Some(word) = word(name) {
+        let found = SHORT.find(mixed(word), |(other, _)| *other == word);
+        return found.map(|(_, row)| *row);
+    }
     let mut lower = [0; NAME_BYTES_MAX];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);

@@ -1,19 +1,23 @@
 //! Chapter: sorted sets.
 
+use smallvec::SmallVec;
+
 use super::args::{self, Args, Options, ScanOf};
 use super::hash::{score_text, shuffle_prefix};
 use super::reply::Reply;
-use super::row::{COUNTED, Command, ONE, STORED, TWO, data, rows};
+use super::row::{COUNTED, Command, ONE, STORED, TWO, data, direct, rows};
 use crate::error::{Error, Result};
 use crate::glob;
+use crate::keyspace::direct::Direct;
+use crate::keyspace::engine::{Caller, Engine};
 use crate::keyspace::work::Work;
 use crate::number;
-use crate::ops::zset::{self, AddIf, Aggregate, Algebra, By, Interval, Scored};
+use crate::ops::zset::{self, AddIf, Added, Aggregate, Algebra, By, Interval, Scored};
 use crate::profile::Rules;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 
 pub(super) static ROWS: &[Command] = rows! { "sorted-set";
-    "zadd" -4 WRITE | GROW | FAST, ONE, data(zadd), "1.2.0", "O(log n) a member",
+    "zadd" -4 WRITE | GROW | FAST, ONE, direct(zadd_directly, zadd), "1.2.0", "O(log n) a member",
         "Adds or updates members";
     "zcard" 2 READ | FAST, ONE, data(zcard), "1.2.0", "O(1)",
         "Counts members";
@@ -93,19 +97,39 @@ fn listed(items: Vec<Scored>, with_scores: bool) -> Reply {
     }
 }
 
-pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+/// What ZADD is told.
+struct Add<'a> {
+    when: AddIf,
+    /// Whether to count changed members too.
+    changed: bool,
+    increment: bool,
+    items: SmallVec<[(f64, &'a [u8]); 2]>,
+}
+
+impl Add<'_> {
+    fn reply(&self, done: &Added) -> Reply {
+        Reply::count(if self.changed {
+            done.added + done.changed
+        } else {
+            done.added
+        })
+    }
+}
+
+fn add_of<'a>(args: &Args<'a>) -> Result<Add<'a>> {
     let mut when = AddIf::default();
     let (mut changed, mut increment) = (false, false);
     let mut at = 2;
     while let Some(option) = args.get(at) {
-        match option.to_ascii_uppercase().as_slice() {
-            b"NX" => when.absent = true,
-            b"XX" => when.present = true,
-            b"GT" => when.greater = true,
-            b"LT" => when.less = true,
-            b"CH" => changed = true,
-            b"INCR" => increment = true,
-            _ => break,
+        let is = |name: &[u8]| option.eq_ignore_ascii_case(name);
+        match () {
+            () if is(b"NX") => when.absent = true,
+            () if is(b"XX") => when.present = true,
+            () if is(b"GT") => when.greater = true,
+            () if is(b"LT") => when.less = true,
+            () if is(b"CH") => changed = true,
+            () if is(b"INCR") => increment = true,
+            () => break,
         }
         at += 1;
     }
@@ -131,18 +155,35 @@ pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let items = items
         .chunks_exact(2)
         .map(|pair| Ok((args::float(pair[0])?, pair[1])))
-        .collect::<Result<Vec<_>>>()?;
-    if increment {
-        let (change, member) = items[0];
-        let sum = zset::incr(work, args[1], when, change, member)?;
+        .collect::<Result<_>>()?;
+    Ok(Add {
+        when,
+        changed,
+        increment,
+        items,
+    })
+}
+
+pub(super) fn zadd(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
+    let add = add_of(args)?;
+    if add.increment {
+        let (change, member) = add.items[0];
+        let sum = zset::incr(work, args[1], add.when, change, member)?;
         return Ok(sum.map_or(Reply::Null, Reply::Double));
     }
-    let done = zset::add(work, args[1], when, &items)?;
-    Ok(Reply::count(if changed {
-        done.added + done.changed
-    } else {
-        done.added
-    }))
+    let done = zset::add(work, args[1], add.when, &add.items)?;
+    Ok(add.reply(&done))
+}
+
+fn zadd_directly(engine: &Engine, caller: Caller, args: &Args<'_>) -> Result<Direct<Reply>> {
+    let add = add_of(args)?;
+    if add.increment {
+        return Ok(Direct::Ordinary);
+    }
+    let done = engine.change_directly(caller, args[1], |work| {
+        zset::add(work, args[1], add.when, &add.items)
+    });
+    Ok(done?.map(|done| add.reply(&done)))
 }
 
 pub(super) fn zincrby(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {

@@ -13,6 +13,7 @@ pub(crate) mod evict;
 pub(crate) mod expiry;
 pub(crate) mod key;
 pub(crate) mod libraries;
+pub(crate) mod quick;
 pub(crate) mod shard;
 pub(crate) mod table;
 pub(crate) mod work;

@@ -2,9 +2,10 @@
 
 use super::check_size;
 use crate::error::{Error, Result};
-use crate::keyspace::work::Work;
+use crate::keyspace::work::{Editor, Work};
 use crate::keyspace::work::event::Class;
 use crate::number::{self, DecimalError};
+use crate::value::hash::Hash;
 
 /// Refuses fields and values over the documented limit.
 pub(super) fn check_pairs<'f>(pairs: impl IntoIterator<Item = (&'f [u8], &'f [u8])>) -> Result<()> {
@@ -16,7 +17,7 @@ pub(super) fn check_pairs<'f>(pairs: impl IntoIterator<Item = (&'f [u8], &'f [u8
 
 /// Sets fields; the number that are new.
 pub(crate) fn set<'f>(
-    work: &mut Work<'_>,
+    work: &mut impl Editor,
     key: &[u8],
     pairs: impl IntoIterator<Item = (&'f [u8], &'f [u8])> + Clone,
 ) -> Result<usize> {
@@ -25,7 +26,8 @@ pub(crate) fn set<'f>(
     if pairs.clone().into_iter().next().is_none() {
         return Ok(0);
     }
-    let mut edit = work.edit_hash(key, true)?.expect("created when missing");
+    let edit = work.edit_of::<Hash>(key, true)?;
+    let mut edit = edit.expect("created when missing");
     let new = pairs
         .into_iter()
         .filter(|(field, value)| !edit.set(field, value))

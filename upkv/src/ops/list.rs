@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::check_size;
 use crate::error::{Error, Result};
 use crate::keyspace::work::event::Class;
-use crate::keyspace::work::{Edit, Work};
+use crate::keyspace::work::{Edit, Editor, Work};
 use crate::value::list::{self, Entry, List};
 use crate::value::{Collection, Kind, Undo};
 
@@ -114,7 +114,7 @@ pub(crate) fn range(len: usize, start: i64, end: i64) -> Range<usize> {
 
 /// Pushes elements one after the other; the new length. `create` says whether a missing key is made.
 pub(crate) fn push<'e>(
-    work: &mut Work<'_>,
+    work: &mut impl Editor,
     key: &[u8],
     end: End,
     elements: impl IntoIterator<Item = &'e [u8]> + Clone,

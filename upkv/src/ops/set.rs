@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::check_size;
 use crate::error::Result;
 use crate::keyspace::work::event::Class;
-use crate::keyspace::work::{Edit, Work};
+use crate::keyspace::work::{Edit, Editor, Work};
 use crate::ops::zset::Algebra;
 use crate::value::set::Set;
 use crate::value::{Collection, Kind, Undo};
@@ -34,7 +34,7 @@ impl Edit<'_, Set> {
 
 /// Adds members; the number that are new.
 pub(crate) fn add<'m>(
-    work: &mut Work<'_>,
+    work: &mut impl Editor,
     key: &[u8],
     members: impl IntoIterator<Item = &'m [u8]> + Clone,
 ) -> Result<usize> {

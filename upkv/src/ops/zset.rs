@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::check_size;
 use crate::error::{Error, Result};
-use crate::keyspace::work::Work;
+use crate::keyspace::work::{Editor, Work};
 use crate::keyspace::work::event::Class;
 use crate::value::set::Set;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
@@ -48,7 +48,7 @@ fn allows(when: AddIf, present: Option<f64>, score: f64) -> bool {
 
 /// Adds or updates members.
 pub(crate) fn add(
-    work: &mut Work<'_>,
+    work: &mut impl Editor,
     key: &[u8],
     when: AddIf,
     items: &[(f64, &[u8])],
@@ -62,7 +62,7 @@ pub(crate) fn add(
     if items.is_empty() {
         return Ok(done);
     }
-    let Some(mut edit) = work.edit_zset(key, !when.present)? else {
+    let Some(mut edit) = work.edit_of::<Zset>(key, !when.present)? else {
         return Ok(done);
     };
     for (score, member) in items {

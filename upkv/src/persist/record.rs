@@ -23,6 +23,7 @@
 //! Invariant: no body makes [`Body::parse`] panic or allocate.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::keyspace::engine::DATABASES;
 use crate::storage::{Error, Frame, Mount, Record, Result};
@@ -160,7 +161,8 @@ pub(crate) fn push_image(
     value: Seen<'_>,
 ) -> usize {
     if let Seen::Object(Object::Bytes(bytes)) = value {
-        let head = image_head(Kind::String, expire_at, key);
+        let mut head = image_head(Kind::String, expire_at, key);
+        head.extend_from_slice(key);
         return frame.push_shared(mount, in_db(IMAGE, db), &head, Bytes::clone(bytes));
     }
     push_payload(
@@ -185,11 +187,14 @@ pub(crate) fn push_payload(
     payload: &[u8],
 ) -> usize {
     let at = in_db(IMAGE, db);
-    frame.push(mount, at, &[&image_head(kind, expire_at, key), payload])
+    frame.push(mount, at, &[&image_head(kind, expire_at, key), key, payload])
 }
 
-fn image_head(kind: Kind, expire_at: u64, key: &[u8]) -> Vec<u8> {
-    let mut head = Vec::with_capacity(2 + 8 + packed::put_size(key.len()));
+/// What comes before a key; no list on the heap for so few bytes.
+type Head = SmallVec<[u8; 16]>;
+
+fn image_head(kind: Kind, expire_at: u64, key: &[u8]) -> Head {
+    let mut head = Head::new();
     head.push(kind as u8);
     if expire_at == 0 {
         head.push(0);
@@ -197,7 +202,7 @@ fn image_head(kind: Kind, expire_at: u64, key: &[u8]) -> Vec<u8> {
         head.push(HAS_DEADLINE);
         head.extend_from_slice(&expire_at.to_le_bytes());
     }
-    packed::put(&mut head, key);
+    packed::put_len(&mut head, key.len());
     head
 }
 
@@ -209,9 +214,10 @@ pub(crate) fn push_delta(
     key: &[u8],
     changes: &[u8],
 ) -> usize {
-    let mut head = vec![kind as u8];
-    packed::put(&mut head, key);
-    frame.push(mount, in_db(DELTA, db), &[&head, changes])
+    let mut head = Head::new();
+    head.push(kind as u8);
+    packed::put_len(&mut head, key.len());
+    frame.push(mount, in_db(DELTA, db), &[&head, key, changes])
 }
 
 pub(crate) fn push_delete(frame: &mut Frame, mount: &Mount, db: u8, key: &[u8]) -> usize {
@@ -250,8 +256,8 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let mut image = image_head(Kind::String, 0x0102, b"k");
-        image.extend_from_slice(b"v");
-        assert_eq!(image, [1, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, b'k', b'v']);
+        image.extend_from_slice(b"kv");
+        assert_eq!(image[..], [1, 1, 2, 1, 0, 0, 0, 0, 0, 0, 1, b'k', b'v']);
         assert_eq!(
             Body::parse(IMAGE, &image),
             Some(Body::Image {
@@ -261,7 +267,7 @@ mod tests {
                 payload: b"v"
             })
         );
-        assert_eq!(image_head(Kind::Hash, 0, b"ab"), [2, 0, 2, b'a', b'b']);
+        assert_eq!(image_head(Kind::Hash, 0, b"ab")[..], [2, 0, 2]);
         assert_eq!(
             Body::parse(DELTA, &[3, 1, b'z', 2, 1, b'm']),
             Some(Body::Delta {

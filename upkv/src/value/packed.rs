@@ -4,14 +4,14 @@
 //! fit in the remaining bytes ends the walk with `None`.
 
 /// Appends a varint.
-pub(crate) fn put_len(out: &mut Vec<u8>, mut value: usize) {
+pub(crate) fn put_len(out: &mut impl Extend<u8>, mut value: usize) {
     loop {
         let low = value.to_le_bytes()[0] & 0x7f;
         value >>= 7;
         if value == 0 {
-            return out.push(low);
+            return out.extend([low]);
         }
-        out.push(low | 0x80);
+        out.extend([low | 0x80]);
     }
 }
 

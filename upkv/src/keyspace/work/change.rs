@@ -2,10 +2,8 @@
 
 use std::ops::Deref;
 
-use smallvec::SmallVec;
-
 use super::event::Class;
-use super::{Flushed, Records, Touched, Work, position, position_of};
+use super::{Flushed, Notes, Records, Touched, Work, position, position_of};
 use crate::error::{Error, Result};
 use crate::keyspace::access::Access;
 use crate::keyspace::entry::Entry;
@@ -109,7 +107,8 @@ impl Work<'_> {
             return Ok(None);
         };
         let value = T::of_mut(object).ok_or(Error::WrongType)?;
-        Ok(Some(Edit { value, touched }))
+        let notes = &mut touched.notes;
+        Ok(Some(Edit { value, notes }))
     }
 
     /// Replaces a part of the large string at `key`; see [`text::splice`].
@@ -125,7 +124,8 @@ impl Work<'_> {
             return Err(Error::WrongType);
         };
         let undo = text::splice(value, at, removed, with);
-        let mut edit = Edit { value, touched };
+        let notes = &mut touched.notes;
+        let mut edit = Edit { value, notes };
         edit.note(Undo::Text(undo), |delta| {
             text::log(delta, at, removed, with);
         });
@@ -245,31 +245,28 @@ impl Work<'_> {
             shard,
             probe,
             key: key.into(),
-            edited: false,
-            logged: !self.engine.mount.is_memory(),
-            replaced: false,
             old: None,
             old_memory: before.memory,
             old_expire_at: before.expire_at,
             old_deadline: before.deadline,
-            undo: SmallVec::new(),
-            delta: Vec::new(),
+            notes: Notes::new(self.engine),
             records: Records::default(),
         });
         self.touched.len() - 1
     }
 }
 
-/// What a work has to know of a key as it was.
+/// What has to be known of a key as it was.
 #[derive(Clone, Copy, Debug, Default)]
-struct Before {
-    expire_at: u64,
-    deadline: u64,
-    memory: usize,
+pub(crate) struct Before {
+    pub(crate) expire_at: u64,
+    /// When the key or a part of it was due next; 0 if never.
+    pub(crate) deadline: u64,
+    pub(crate) memory: usize,
 }
 
 impl Before {
-    fn of(entry: &Entry) -> Self {
+    pub(crate) fn of(entry: &Entry) -> Self {
         Self {
             expire_at: entry.expire_at(),
             deadline: entry.next_deadline(),
@@ -281,10 +278,29 @@ impl Before {
 impl Touched {
     /// Keeps the entry that was there before the work's first replacement.
     fn replace(&mut self, before: Option<Entry>) {
-        if !self.replaced {
-            self.replaced = true;
+        if !self.notes.replaced {
+            self.notes.replaced = true;
             self.old = before;
         }
+    }
+}
+
+/// Where operations that change parts of one collection run: in a work, or in a short way that has no other purpose.
+pub(crate) trait Editor {
+    /// The collection at `key`, to be changed; created if `create`.
+    fn edit_of<T: Collection>(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, T>>>;
+
+    /// Notes a keyspace event; call it after a real change, with the name Redis uses.
+    fn notify(&mut self, class: Class, name: &'static str, key: &[u8]);
+}
+
+impl Editor for Work<'_> {
+    fn edit_of<T: Collection>(&mut self, key: &[u8], create: bool) -> Result<Option<Edit<'_, T>>> {
+        Work::edit_of(self, key, create)
+    }
+
+    fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
+        Work::notify(self, class, name, key);
     }
 }
 
@@ -292,7 +308,7 @@ impl Touched {
 #[derive(Debug)]
 pub(crate) struct Edit<'w, T> {
     pub(crate) value: &'w mut T,
-    pub(super) touched: &'w mut Touched,
+    pub(in crate::keyspace) notes: &'w mut Notes,
 }
 
 impl<T> Deref for Edit<'_, T> {
@@ -307,11 +323,11 @@ impl<T> Edit<'_, T> {
     /// Notes a change that was just made: how to take it back, and what goes to the log.
     pub(crate) fn note(&mut self, undo: Undo, log: impl FnOnce(&mut Vec<u8>)) {
         // A replaced entry is undone and logged as a whole.
-        if !self.touched.replaced {
-            self.touched.edited = true;
-            self.touched.undo.push(undo);
-            if self.touched.logged {
-                log(&mut self.touched.delta);
+        if !self.notes.replaced {
+            self.notes.edited = true;
+            self.notes.undo.push(undo);
+            if self.notes.logged {
+                log(&mut self.notes.delta);
             }
         }
     }

@@ -59,10 +59,11 @@ impl Work<'_> {
     /// Whether there is anything to publish.
     fn changes_anything(&self) -> bool {
         let changed = |touched: &Touched| {
-            let held = position(&self.held, touched.shard);
-            let entry = self.held[held].1.table.find(touched.probe, &touched.key);
-            let deadline = entry.map_or(0, Entry::expire_at);
-            touched.replaced || touched.edited || deadline != touched.old_expire_at
+            touched.notes.replaced || touched.notes.edited || {
+                let held = position(&self.held, touched.shard);
+                let entry = self.held[held].1.table.find(touched.probe, &touched.key);
+                entry.map_or(0, Entry::expire_at) != touched.old_expire_at
+            }
         };
         !self.flushed.is_empty()
             || !self.swaps.is_empty()
@@ -100,15 +101,16 @@ impl Work<'_> {
                 continue;
             };
             let (key, expire_at) = (entry.key(), entry.expire_at());
-            if touched.replaced || (touched.edited && entry.home().wants_image()) {
+            let notes = &touched.notes;
+            if notes.replaced || (notes.edited && entry.home().wants_image()) {
                 let index = record::push_image(frame, mount, db, key, expire_at, entry.value());
                 touched.records.image = Some(index);
                 freeing = false;
                 continue;
             }
-            if touched.edited {
+            if notes.edited {
                 let kind = entry.kind();
-                let index = record::push_delta(frame, mount, db, kind, key, &touched.delta);
+                let index = record::push_delta(frame, mount, db, kind, key, &notes.delta);
                 touched.records.delta = Some(index);
                 freeing = false;
             }
@@ -146,7 +148,7 @@ impl Work<'_> {
             let at = position(held, touched.shard);
             let shard = &mut *held[at].1;
             let records = touched.records;
-            let mut changed = touched.replaced || touched.edited;
+            let mut changed = touched.notes.replaced || touched.notes.edited;
             if let Some(old) = &touched.old {
                 old.home().records().for_each(|at| mount.release(at));
             }
@@ -287,14 +289,13 @@ impl Work<'_> {
             let Touched {
                 key,
                 probe,
-                replaced,
+                notes,
                 old,
                 old_memory,
                 old_expire_at,
-                undo,
                 ..
             } = touched;
-            if replaced {
+            if notes.replaced {
                 match (table.find_mut(probe, &key), old) {
                     (Some(entry), Some(old)) => *entry = old,
                     (Some(_), None) => drop(table.take(probe, &key)),
@@ -303,7 +304,7 @@ impl Work<'_> {
                 }
             }
             if let Some(entry) = table.find_mut(probe, &key) {
-                for undo in undo.iter().rev() {
+                for undo in notes.undo.iter().rev() {
                     entry.object_mut().undo(undo);
                 }
                 entry.set_expire_at(old_expire_at);

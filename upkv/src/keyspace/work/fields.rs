@@ -62,7 +62,7 @@ impl Work<'_> {
         let overdue: Vec<_> = hash.due(now).take(max).cloned().collect();
         let mut edit = Edit {
             value: &mut **hash,
-            touched: &mut self.touched[at],
+            notes: &mut self.touched[at].notes,
         };
         for field in &overdue {
             edit.remove(field);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-pub(crate) use self::change::Edit;
+pub(crate) use self::change::{Before, Edit, Editor};
 use self::event::{News, Waiting};
 pub(crate) use self::fields::Expired;
 use super::engine::Engine;
@@ -127,22 +127,41 @@ struct Touched {
     shard: usize,
     probe: Probe,
     key: Key,
-    /// Whether the whole entry was replaced or removed; `old` is what was there.
-    replaced: bool,
+    /// What was there, if the whole entry was replaced or removed, which `notes` tells.
     old: Option<Entry>,
     /// Bytes the key took.
     old_memory: usize,
     old_expire_at: u64,
     /// When the key or a part of it was due next; 0 if never.
     old_deadline: u64,
-    /// Whether a part of the value changed.
-    edited: bool,
-    undo: SmallVec<[Undo; 1]>,
-    /// The changes of parts, as they go to the log; empty where nothing is logged.
-    delta: Vec<u8>,
-    /// Whether changes go to the log.
-    logged: bool,
+    notes: Notes,
     records: Records,
+}
+
+/// How a value was changed.
+#[derive(Debug)]
+pub(in crate::keyspace) struct Notes {
+    /// Whether the whole entry was replaced or removed.
+    pub(in crate::keyspace) replaced: bool,
+    /// Whether a part of the value changed.
+    pub(in crate::keyspace) edited: bool,
+    pub(in crate::keyspace) undo: SmallVec<[Undo; 1]>,
+    /// The changes of parts, as they go to the log; empty where nothing is logged.
+    pub(in crate::keyspace) delta: Vec<u8>,
+    /// Whether changes go to the log.
+    pub(in crate::keyspace) logged: bool,
+}
+
+impl Notes {
+    pub(in crate::keyspace) fn new(engine: &Engine) -> Self {
+        Self {
+            replaced: false,
+            edited: false,
+            undo: SmallVec::new(),
+            delta: Vec::new(),
+            logged: !engine.mount.is_memory(),
+        }
+    }
 }
 
 /// Indexes in the frame of what was logged for a key.

@@ -4,6 +4,7 @@
 //! copies them. A frame belongs to one commit and is spent by it.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::super::address::{Address, Seq};
 use super::super::error::{ErrorKind, Result};
@@ -19,8 +20,8 @@ pub(crate) const SHARED_BYTES_MIN: usize = 64 * 1024;
 /// The records of one commit. See [`super::super::Mount::append`].
 #[derive(Debug, Default)]
 pub struct Frame {
-    pub(super) parts: Vec<Part>,
-    pub(super) records: Vec<Placed>,
+    pub(super) parts: SmallVec<[Part; 1]>,
+    pub(super) records: SmallVec<[Placed; 1]>,
     pub(super) bytes: u64,
     pub(super) freeing: bool,
     over: bool,
