@@ -76,11 +76,13 @@ static SHORT: LazyLock<HashTable<(u64, &'static Command)>> = LazyLock::new(|| {
 
 /// A name of up to eight bytes in lower case, as a number; longer ones have none, nor do those with a zero byte, which
 /// would be taken for shorter ones.
+#[inline]
 fn word(name: &[u8]) -> Option<u64> {
-    let mut bytes = [0; 8];
-    bytes.get_mut(..name.len())?.copy_from_slice(name);
-    bytes.make_ascii_lowercase();
-    (name.last() != Some(&0)).then_some(u64::from_le_bytes(bytes))
+    if name.len() > size_of::<u64>() || name.last() == Some(&0) {
+        return None;
+    }
+    let shifted = |word, byte: &u8| word << 8 | u64::from(byte.to_ascii_lowercase());
+    Some(name.iter().rev().fold(0, shifted))
 }
 
 /// Spreads a name over all bits of a hash.
@@ -121,6 +123,7 @@ pub(crate) fn position(command: &'static Command) -> Option<usize> {
 }
 
 /// The row of a name in any case; `container|subcommand` names a subcommand.
+#[inline]
 pub(crate) fn row(name: &[u8]) -> Option<&'static Command> {
     if let Some(word) = word(name) {
         let found = SHORT.find(mixed(word), |(other, _)| *other == word);

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::reply::Reply;
-use super::row::BLOCKING;
+use super::row::{BLOCKING, Handler};
 use super::session::{Session, Step};
 use super::{Command, run};
 use crate::db::Db;
 use crate::error::Result;
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::Caller;
 use crate::server::blocked::Started;
 use crate::server::pause::PauseWait;
@@ -87,6 +88,15 @@ fn start(db: &Db, caller: Caller, args: &[&[u8]]) -> Result<Started> {
         }
     }
     let command = Command::find(args)?;
+    start_found(db, caller, command, args)
+}
+
+fn start_found(
+    db: &Db,
+    caller: Caller,
+    command: &'static Command,
+    args: &[&[u8]],
+) -> Result<Started> {
     db.engine.check_not_busy(command)?;
     if command.has(BLOCKING) {
         db.engine.check_room_for(command, args)?;
@@ -100,6 +110,17 @@ pub(crate) fn execute(db: &Db, args: &[&[u8]]) -> Result<Reply> {
     execute_as(db, db.caller(), args, || Ok(()))
 }
 
+/// The reply of a command that is done on the shortest way there is, if it is.
+#[inline]
+fn at_once(db: &Db, caller: Caller, command: &Command, args: &[&[u8]]) -> Result<Direct<Reply>> {
+    let Handler::Direct { at_once, .. } = command.handler else {
+        return Ok(Direct::Ordinary);
+    };
+    db.engine.check_not_busy(command)?;
+    db.engine.check_room_for(command, args)?;
+    at_once(&db.engine, caller, args)
+}
+
 /// As [`execute`] for a caller of another level; `before_wait` is called if the thread is going to block.
 pub(super) fn execute_as(
     db: &Db,
@@ -107,7 +128,16 @@ pub(super) fn execute_as(
     args: &[&[u8]],
     before_wait: impl FnOnce() -> Result<()>,
 ) -> Result<Reply> {
-    match start(db, caller, args)? {
+    let started = if db.engine.rules.are_plain() {
+        let command = Command::find(args)?;
+        if let Direct::Done(reply) = at_once(db, caller, command, args)? {
+            return Ok(reply);
+        }
+        start_found(db, caller, command, args)?
+    } else {
+        start(db, caller, args)?
+    };
+    match started {
         Started::Done(reply) => Ok(reply),
         Started::Parked(waiter) => {
             let parked = Parked::new(&db.engine, &db.store, waiter);

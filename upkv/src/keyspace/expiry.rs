@@ -90,7 +90,9 @@ impl Expiry {
     pub(crate) fn nearest(&self, random: u64) -> Option<Probe> {
         let (_, keys) = self.slots.first_key_value()?;
         let at = random.checked_rem(keys.len() as u64)?;
-        keys.get(usize::try_from(at).ok()?).copied().map(Probe::unpack)
+        keys.get(usize::try_from(at).ok()?)
+            .copied()
+            .map(Probe::unpack)
     }
 
     /// All keys, slot by slot, from one of the first slots on.
@@ -164,7 +166,10 @@ mod tests {
                 now = slot(now, deadline);
                 steps += 1;
             }
-            assert!(steps <= 24 && now - deadline < NEAR_WIDTH, "{deadline}: {steps}");
+            assert!(
+                steps <= 24 && now - deadline < NEAR_WIDTH,
+                "{deadline}: {steps}"
+            );
         }
     }
 

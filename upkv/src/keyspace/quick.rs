@@ -19,7 +19,7 @@ use crate::storage::Commit;
 use crate::value::Collection;
 
 /// See the module documentation.
-pub(crate) struct Quick<'e> {
+pub struct Quick<'e> {
     engine: &'e Engine,
     shard: MutexGuard<'e, Shard>,
     index: usize,
@@ -77,6 +77,12 @@ impl Engine {
             self.mount.settle(&commit, caller.level)?;
         }
         Ok(Direct::Done(value))
+    }
+}
+
+impl std::fmt::Debug for Quick<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quick").finish_non_exhaustive()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::check_size;
 use crate::error::{Error, Result};
-use crate::keyspace::work::{Editor, Work};
 use crate::keyspace::work::event::Class;
+use crate::keyspace::work::{Editor, Work};
 use crate::number::{self, DecimalError};
 use crate::value::hash::Hash;
 

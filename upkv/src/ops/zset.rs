@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::check_size;
 use crate::error::{Error, Result};
-use crate::keyspace::work::{Editor, Work};
 use crate::keyspace::work::event::Class;
+use crate::keyspace::work::{Editor, Work};
 use crate::value::set::Set;
 use crate::value::zset::{LexBound, ScoreBound, Zset};
 use crate::value::{Kind, Object};

@@ -187,7 +187,11 @@ pub(crate) fn push_payload(
     payload: &[u8],
 ) -> usize {
     let at = in_db(IMAGE, db);
-    frame.push(mount, at, &[&image_head(kind, expire_at, key), key, payload])
+    frame.push(
+        mount,
+        at,
+        &[&image_head(kind, expire_at, key), key, payload],
+    )
 }
 
 /// What comes before a key; no list on the heap for so few bytes.

@@ -269,9 +269,7 @@ impl Object {
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::Int(_) | Self::Short(_) => 0,
-            Self::Cold { parts, .. } => {
-                parts.as_ref().map_or(0, |_| size_of::<PartDeadlines>())
-            }
+            Self::Cold { parts, .. } => parts.as_ref().map_or(0, |_| size_of::<PartDeadlines>()),
             Self::Bytes(bytes) => size_of::<Bytes>() + SHARED_BYTES + bytes.len(),
             Self::Hash(hash) => hash.memory(),
             Self::Zset(zset) => zset.memory(),

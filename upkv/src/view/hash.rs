@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Target;
 use crate::error::Result;
+use crate::keyspace::quick::Quick;
 use crate::ops;
 use crate::value::owned::Value;
 
@@ -45,6 +46,10 @@ impl<'t, T: Target> Hash<'t, T> {
     /// [`crate::Error::Storage`].
     pub fn set(&self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
         let pair = (field.as_ref(), value.as_ref());
+        let set = |work: &mut Quick<'_>| ops::hash::set(work, &self.key, [pair]);
+        if let Some(new) = self.target.run_quickly(&self.key, set)? {
+            return Ok(new == 1);
+        }
         self.target.run(&self.key, true, |work| {
             Ok(ops::hash::set(work, &self.key, [pair])? == 1)
         })

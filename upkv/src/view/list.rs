@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Target;
 use crate::error::Result;
+use crate::keyspace::quick::Quick;
 use crate::ops;
 use crate::ops::list::End;
 use crate::value::list as held;
@@ -48,9 +49,13 @@ impl<'t, T: Target> List<'t, T> {
         elements: impl IntoIterator<Item = E>,
     ) -> Result<usize> {
         let owned: Vec<E> = elements.into_iter().collect();
+        let elements = || owned.iter().map(AsRef::as_ref);
+        let push = |work: &mut Quick<'_>| ops::list::push(work, &self.key, end, elements(), true);
+        if let Some(len) = self.target.run_quickly(&self.key, push)? {
+            return Ok(len);
+        }
         self.target.run(&self.key, true, |work| {
-            let elements = owned.iter().map(AsRef::as_ref);
-            ops::list::push(work, &self.key, end, elements, true)
+            ops::list::push(work, &self.key, end, elements(), true)
         })
     }
 

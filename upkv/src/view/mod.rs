@@ -35,7 +35,9 @@ pub use zset::{Members, Scored, Zset};
 
 use crate::db::Db;
 use crate::error::Result;
+use crate::keyspace::direct::Direct;
 use crate::keyspace::engine;
+use crate::keyspace::quick::Quick;
 use crate::keyspace::work::Work;
 
 pub(crate) mod sealed {
@@ -57,6 +59,16 @@ pub trait Target: sealed::Sealed {
         grows: bool,
         body: impl FnMut(&mut Work<'_>) -> Result<R>,
     ) -> Result<R>;
+
+    /// As `run` for a change of one collection, on the short way if there is one.
+    #[doc(hidden)]
+    fn run_quickly<'k, R>(
+        &'k self,
+        _key: &'k [u8],
+        _body: impl FnOnce(&mut Quick<'k>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        Ok(None)
+    }
 }
 
 impl sealed::Sealed for Db {}
@@ -73,5 +85,22 @@ impl Target for Db {
         }
         self.engine
             .run(self.index, self.level, engine::Keys::One(key), body)
+    }
+
+    fn run_quickly<'k, R>(
+        &'k self,
+        key: &'k [u8],
+        body: impl FnOnce(&mut Quick<'k>) -> Result<R>,
+    ) -> Result<Option<R>> {
+        self.engine.check_room()?;
+        let level = self.level;
+        let caller = engine::Caller {
+            level,
+            ..self.caller()
+        };
+        match self.engine.change_directly(caller, key, body)? {
+            Direct::Done(value) => Ok(Some(value)),
+            Direct::Ordinary => Ok(None),
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::Target;
 use crate::error::Result;
+use crate::keyspace::quick::Quick;
 use crate::ops;
 use crate::value::owned::Value;
 use crate::value::set as held;
@@ -55,8 +56,13 @@ impl<'t, T: Target> Set<'t, T> {
     /// As [`Set::add`].
     pub fn add_many<M: AsRef<[u8]>>(&self, members: impl IntoIterator<Item = M>) -> Result<usize> {
         let owned: Vec<M> = members.into_iter().collect();
+        let members = || owned.iter().map(AsRef::as_ref);
+        let add = |work: &mut Quick<'_>| ops::set::add(work, &self.key, members());
+        if let Some(new) = self.target.run_quickly(&self.key, add)? {
+            return Ok(new);
+        }
         self.target.run(&self.key, true, |work| {
-            ops::set::add(work, &self.key, owned.iter().map(AsRef::as_ref))
+            ops::set::add(work, &self.key, members())
         })
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Target;
 use crate::error::Result;
+use crate::keyspace::quick::Quick;
 use crate::keyspace::work::Work;
 use crate::ops;
 use crate::ops::zset::{AddIf, By, Interval};
@@ -86,8 +87,13 @@ impl<'t, T: Target> Zset<'t, T> {
             .iter()
             .map(|(m, score)| (*score, m.as_ref()))
             .collect();
+        let when = AddIf::default();
+        let add = |work: &mut Quick<'_>| ops::zset::add(work, &self.key, when, &items);
+        if let Some(done) = self.target.run_quickly(&self.key, add)? {
+            return Ok(done.added);
+        }
         self.target.run(&self.key, true, |work| {
-            Ok(ops::zset::add(work, &self.key, AddIf::default(), &items)?.added)
+            Ok(ops::zset::add(work, &self.key, when, &items)?.added)
         })
     }
 
