@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod connection;
 mod counting;
+mod debug;
 mod dump;
 mod field_ttl;
 #[cfg(feature = "lua")]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::args::Args;
 use super::multi::{Queue, Watch};
 use super::reply::Reply;
-use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, RUNS, WRITE};
+use super::row::{
+    BLOCKING, CONTROL, Command, Handler, NO_MULTI, NOAUTH, PUBSUB, READ, RUNS, WRITE,
+};
 use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -144,7 +146,7 @@ impl Session {
         self.proto
     }
 
-    /// Whether the connection is to be closed: after `QUIT`, when another client killed this one, or when it did not
+    /// Whether the connection is to be closed: after `QUIT` or `SHUTDOWN`, when another client killed this one, or when it did not
     /// take its messages in time.
     pub fn is_closing(&self) -> bool {
         self.client.is_closing()
@@ -338,6 +340,11 @@ impl Session {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 command.name
             )));
+        }
+        if command.has(NO_MULTI) && self.queue.is_some() {
+            return Err(Error::refused(
+                "ERR Command not allowed inside a transaction",
+            ));
         }
         self.db.engine.check_not_busy(command)
     }

@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::flags;
-use super::sha1::{hex, sha1};
 use crate::error::Result;
+use crate::sha1::{hex, sha1};
 
 /// Scripts kept that were only run.
 const UNLOADED_MAX: usize = 512;

@@ -26,7 +26,6 @@ mod limits;
 mod meter;
 mod number;
 mod run;
-mod sha1;
 mod state;
 
 use std::sync::Arc;

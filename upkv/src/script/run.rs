@@ -10,12 +10,12 @@ use super::call::Calls;
 use super::convert::{Replies, line};
 use super::flags::{self, ALLOW_OOM, COMPATIBLE, KEY_LOCKING, NO_WRITES};
 use super::meter::{Meter, Running, Stop};
-use super::sha1::sha1;
 use super::state::{State, cause, is_out_of_memory};
 use crate::command::Reply;
 use crate::error::{Error, Result};
 use crate::keyspace::libraries::Library;
 use crate::keyspace::work::Work;
+use crate::sha1::sha1;
 
 thread_local! {
     /// Taken out while it runs.
