@@ -80,6 +80,12 @@ impl Cache {
         }
     }
 
+    /// Number of scripts, and bytes of their texts.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let bytes = self.scripts.values().map(|(script, _)| script.body.len());
+        (self.scripts.len(), bytes.sum())
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
