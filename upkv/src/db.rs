@@ -15,6 +15,7 @@ use crate::ops;
 use crate::ops::keys::ExpireIf;
 use crate::ops::string::{Set, SetIf};
 use crate::options::{Condition, DbOptions, Deadline, SetOptions, millis};
+use crate::server::shutdown::ShutdownRequest;
 use crate::stats::Stats;
 use crate::storage::{Durability, MountId, MountOptions, Store, Timestamp, Token};
 use crate::transaction::{self, Transaction};
@@ -716,6 +717,11 @@ impl Db {
         body: impl FnMut(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         transaction::run(self, body)
+    }
+
+    /// What a client asked of the host with `SHUTDOWN`, until `SHUTDOWN ABORT`. Look when a session is closing.
+    pub fn shutdown_request(&self) -> Option<ShutdownRequest> {
+        self.engine.server.shutdown_request()
     }
 
     /// Counters since the database was opened.

@@ -80,6 +80,8 @@ mod script;
 #[cfg(feature = "engine")]
 mod server;
 #[cfg(feature = "engine")]
+mod sha1;
+#[cfg(feature = "engine")]
 mod stats;
 #[cfg(feature = "engine")]
 mod subscription;
@@ -105,6 +107,7 @@ pub use crate::{
     rdb::{ExportReport, ImportReport, RdbError},
     resp::{Connection, FeedFuture, NextOutput, Output},
     server::inbox::Message,
+    server::shutdown::ShutdownRequest,
     stats::Stats,
     subscription::{NextMessage, Subscription},
     transaction::Transaction,

@@ -7,6 +7,8 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
 use crate::server::VERSION;
+use crate::server::shutdown::ShutdownRequest;
+use crate::storage::Durability;
 
 pub(super) static ROWS: &[Command] = rows! { "server";
     "asking" 1 FAST, NO_KEYS, data(no_cluster), "3.0.0", "O(1)",
@@ -35,8 +37,10 @@ pub(super) static ROWS: &[Command] = rows! { "server";
         "Accepts NO ONE: this is no replica";
     "role" 1 FAST | ADMIN | DANGEROUS | NOSCRIPT | LOADING | STALE, NO_KEYS, data(role), "2.8.12", "O(1)",
         "Tells the role in replication";
-    "save" 1 ADMIN | DANGEROUS | NOSCRIPT, NO_KEYS, session(save), "1.0.0", "O(keys)",
+    "save" 1 ADMIN | DANGEROUS | NOSCRIPT | NO_MULTI, NO_KEYS, session(save), "1.0.0", "O(keys)",
         "Takes a checkpoint";
+    "shutdown" -1 ADMIN | DANGEROUS | NOSCRIPT | NO_MULTI | LOADING | STALE, NO_KEYS, session(shutdown), "1.0.0", "O(1)",
+        "Makes everything durable and asks the host to end";
     "slaveof" 3 ADMIN | DANGEROUS | NOSCRIPT | STALE, NO_KEYS, data(replicaof), "1.0.0", "O(1)",
         "Accepts NO ONE: this is no replica";
     "time" 1 FAST | LOADING | STALE, NO_KEYS, data(time), "2.6.0", "O(1)",
@@ -44,13 +48,19 @@ pub(super) static ROWS: &[Command] = rows! { "server";
 };
 
 impl Session {
-    /// Takes a checkpoint; in memory there is nowhere to put one.
-    fn checkpoint(&self) -> Result<()> {
+    /// Refuses what needs locks that a transaction may hold.
+    pub(super) fn expect_no_transaction(&self) -> Result<()> {
         if self.in_exec {
             return Err(Error::refused(
                 "ERR Command not allowed inside a transaction",
             ));
         }
+        Ok(())
+    }
+
+    /// Takes a checkpoint; in memory there is nowhere to put one.
+    fn checkpoint(&self) -> Result<()> {
+        self.expect_no_transaction()?;
         let engine = &self.db.engine;
         if !engine.mount.is_memory() {
             self.db.store.checkpoint()?;
@@ -62,6 +72,47 @@ impl Session {
 
 fn save(session: &mut Session, _args: &Args<'_>) -> Result<Reply> {
     session.checkpoint().map(|()| Reply::OK)
+}
+
+/// The host hears of it through [`crate::Db::shutdown_request`]; there is no reply, and the session is closing.
+fn shutdown(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
+    let mut asked = ShutdownRequest::default();
+    let mut abort = false;
+    for word in &args[1..] {
+        let (save, nosave) = (args::is(word, "SAVE"), args::is(word, "NOSAVE"));
+        if (save || nosave) && asked.save.is_none_or(|before| before == save) {
+            asked.save = Some(save);
+        } else if args::is(word, "NOW") {
+            asked.now = true;
+        } else if args::is(word, "FORCE") {
+            asked.force = true;
+        } else if args::is(word, "ABORT") {
+            abort = true;
+        } else {
+            return Err(Error::syntax());
+        }
+    }
+    if abort && asked != ShutdownRequest::default() {
+        return Err(Error::syntax());
+    }
+    let engine = &session.db.engine;
+    if abort {
+        let aborted = engine.server.abort_shutdown();
+        let none = || Error::refused("ERR No shutdown in progress.");
+        return aborted.then_some(Reply::OK).ok_or_else(none);
+    }
+    let saved = engine
+        .settle_all(Some(Durability::Disk))
+        .and_then(|()| match asked.save {
+            Some(true) => session.checkpoint(),
+            _ => Ok(()),
+        });
+    if !asked.force {
+        saved?;
+    }
+    engine.server.ask_for_shutdown(asked);
+    session.client.close_after_reply();
+    Ok(Reply::Sequence(Vec::new()))
 }
 
 fn bgsave(session: &mut Session, args: &Args<'_>) -> Result<Reply> {

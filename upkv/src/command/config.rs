@@ -108,5 +108,6 @@ fn resetstat(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
     }
     engine.reset_counters();
     engine.server.stats.reset();
+    engine.server.acl.log.reset_counts();
     Ok(Reply::OK)
 }

@@ -2,46 +2,66 @@
 
 use std::time::Duration;
 
-use super::args::{self, Args};
+use super::args::Args;
+use super::reply::Reply;
 use super::row::{Command, FAST};
-use super::session::Session;
-use crate::error::Error;
+use super::secrets;
+use super::session::{Session, Step};
+use crate::error::Result;
 use crate::server::slowlog::{self, Slow};
 
-/// Whether a slow command may be shown: secrets are not, nor is what only stands for others.
-fn is_kept(command: &Command, args: &Args<'_>) -> bool {
-    let secret = |name: &&[u8]| {
-        args::is(name, "requirepass")
-            || args::is(name, "masterauth")
-            || args::is(name, "masteruser")
-    };
-    match command.name {
-        "auth" | "hello" | "exec" => false,
-        "config|set" => !args.iter().skip(2).step_by(2).any(secret),
-        name => !name.starts_with("acl|"),
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ended {
+    Well,
+    /// With this line as its reply.
+    Failed(String),
+    /// With an error that was counted when it came up, in a script.
+    Told,
+}
+
+impl Ended {
+    /// Of a command that was called for itself.
+    pub(super) fn of(outcome: &Result<Step>) -> Self {
+        match outcome {
+            Err(error) => Self::Failed(error.to_string()),
+            Ok(Step::Done(reply)) => Self::with(reply),
+            Ok(Step::Parked(_)) => Self::Well,
+        }
+    }
+
+    /// With a reply. Only scripts make an error a reply.
+    pub(super) fn with(reply: &Reply) -> Self {
+        match reply {
+            Reply::Error(_) => Self::Told,
+            _ => Self::Well,
+        }
     }
 }
 
 impl Session {
-    /// Counts a command that ran, and keeps it if it took long.
+    /// Counts a command that ran, and keeps it if it took long; `now` is the monotonic time.
     pub(super) fn count(
         &self,
         command: &'static Command,
         args: &Args<'_>,
-        started: Duration,
-        error: Option<&Error>,
+        now: Duration,
+        took: Duration,
+        ended: &Ended,
     ) {
         let engine = &self.db.engine;
         let server = &engine.server;
-        let took = engine.mount.clock().monotonic().saturating_sub(started);
-        server.stats.ran(command, took);
-        if let Some(error) = error {
-            server.stats.failed(command, &error.to_string());
+        server.stats.ran(command, now, took);
+        match ended {
+            Ended::Well => {}
+            Ended::Failed(line) => server.stats.failed(command, line),
+            Ended::Told => server.stats.failed_inside(command),
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let slow_from = server.config.slow_from_micros();
-        if slow_from.is_some_and(|limit| micros >= limit) && is_kept(command, args) {
-            self.keep_slow(args, micros);
+        // EXEC only stands for others.
+        if slow_from.is_some_and(|limit| micros >= limit) && command.name != "exec" {
+            self.keep_slow(command, args, micros);
         }
         let (millis, limit) = (micros / 1_000, server.config.latency_monitor_threshold());
         if limit > 0 && millis >= limit {
@@ -57,7 +77,7 @@ impl Session {
     }
 
     #[cold]
-    fn keep_slow(&self, args: &Args<'_>, micros: u64) {
+    fn keep_slow(&self, command: &Command, args: &Args<'_>, micros: u64) {
         let server = &self.db.engine.server;
         let (address, name) = {
             let facts = self.client.facts();
@@ -67,7 +87,7 @@ impl Session {
             id: 0,
             at: self.db.engine.mount.now(),
             micros,
-            args: slowlog::shortened(args),
+            args: slowlog::shortened(&secrets::shown(command, args)),
             address,
             name,
         };

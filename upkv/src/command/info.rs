@@ -1,14 +1,13 @@
 //! Chapter: figures about the database as a whole. INFO, and MEMORY but for single keys.
 
-use std::fmt::Write;
-
 use super::args::{self, Args};
+use super::info_page;
 use super::reply::Reply;
 use super::row::{Command, NO_KEYS, data, rows};
 use crate::error::Result;
 use crate::keyspace::engine::DATABASES;
+use crate::keyspace::shard::Shard;
 use crate::keyspace::work::Work;
-use crate::server::VERSION;
 use crate::stats::ShardStats;
 
 pub(super) static ROWS: &[Command] = rows! { "server";
@@ -42,16 +41,41 @@ const USUAL: &[&str] = &[
     "store",
 ];
 const UNUSUAL: &[&str] = &["commandstats", "latencystats"];
+/// Bytes of the name of an unknown section that are told back.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Keys of a database whose times to live are looked at.
+const TTL_SAMPLES: usize = 64;
 
 /// What the shards hold and counted.
 #[derive(Default)]
-struct Sums {
+pub(super) struct Sums {
     keys: u64,
-    used: u64,
-    overhead: u64,
-    counted: ShardStats,
-    /// Number of the database, keys, and keys with a deadline.
-    databases: Vec<(u8, u64, u64)>,
+    pub(super) used: u64,
+    pub(super) overhead: u64,
+    pub(super) counted: ShardStats,
+    /// Keys that clients wait for.
+    pub(super) waited_for: usize,
+    pub(super) databases: Vec<Counts>,
+}
+
+/// What is told of a database that has keys.
+pub(super) struct Counts {
+    pub(super) db: u8,
+    pub(super) keys: u64,
+    /// Keys with a deadline.
+    pub(super) expires: u64,
+    /// Mean time to live of those, in ms, from a sample.
+    pub(super) ttl_millis: u64,
+}
+
+/// Adds the times to live of some keys that are due sometime; a hash with fields that are is one of them.
+fn sample_ttl(shard: &Shard, now: u64, random: u64, times: &mut Vec<u64>) {
+    let room = TTL_SAMPLES.saturating_sub(times.len());
+    let some = shard.expiry.from(random).take(room);
+    let deadlines =
+        some.filter_map(|probe| Some(shard.table.find_hashed(probe)?.slot.next_deadline()));
+    times.extend(deadlines.filter(|at| *at > now).map(|at| at - now));
 }
 
 fn sums(work: &mut Work<'_>) -> Result<Sums> {
@@ -62,12 +86,16 @@ fn sums(work: &mut Work<'_>) -> Result<Sums> {
             continue;
         }
         let first = work.engine.first_shard(physical);
-        let (mut keys, mut expires) = (0, 0);
+        let (mut keys, mut expires, mut times) = (0, 0, Vec::new());
+        let random = work.engine.mount.random();
+        let now = work.now;
         for index in first..first + work.engine.shard_count() {
             let shard = work.shard(index)?;
             keys += shard.table.len() as u64;
             // Moved deadlines are listed twice for a while.
             expires += shard.expiry.len().min(shard.table.len()) as u64;
+            sample_ttl(shard, now, random, &mut times);
+            sums.waited_for += shard.waiting.len();
             sums.used += shard.memory() as u64;
             sums.overhead += shard.memory().saturating_sub(shard.used) as u64;
             let (to, from) = (&mut sums.counted, shard.stats);
@@ -81,14 +109,20 @@ fn sums(work: &mut Work<'_>) -> Result<Sums> {
         }
         sums.keys += keys;
         if keys > 0 {
-            sums.databases.push((db, keys, expires));
+            let samples = times.len() as u64;
+            sums.databases.push(Counts {
+                db,
+                keys,
+                expires,
+                ttl_millis: times.iter().sum::<u64>().checked_div(samples).unwrap_or(0),
+            });
         }
     }
     Ok(sums)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     let bytes_f = bytes as f64;
     match bytes {
         0..1_024 => format!("{bytes}B"),
@@ -98,250 +132,52 @@ fn human(bytes: u64) -> String {
     }
 }
 
-/// Memory of the whole process, of which the database is a part; `None` where the system does not tell.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1_024)
-}
-
 fn info(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let asked = &args[1..];
+    let upstash = work.engine.rules.is_upstash();
     let is_asked = |name: &str| asked.iter().any(|arg| args::is(arg, name));
     let everything = is_asked("all") || is_asked("everything");
     let usual = asked.is_empty() || is_asked("default") || everything;
+    // Upstash has the same in both.
+    let unusual = everything && !upstash;
     let sums = sums(work)?;
     let mut text = String::new();
-    for (names, on) in [(USUAL, usual), (UNUSUAL, everything)] {
+    for (names, on) in [(USUAL, usual), (UNUSUAL, unusual)] {
         for name in names.iter().filter(|name| on || is_asked(name)) {
-            if !text.is_empty() {
-                text.push_str("\r\n");
-            }
-            let title = if *name == "cpu" {
-                "CPU".to_owned()
-            } else {
-                name[..1].to_ascii_uppercase() + &name[1..]
-            };
-            text.extend(["# ", &title, "\r\n"]);
-            for (key, value) in section(work, &sums, name) {
+            head(&mut text, name);
+            for (key, value) in info_page::section(work, &sums, name) {
                 text.extend([&key, ":", &value, "\r\n"]);
             }
+        }
+    }
+    if upstash {
+        let known = |arg: &[u8]| {
+            let mut names = USUAL
+                .iter()
+                .chain(UNUSUAL)
+                .chain(&["all", "everything", "default"]);
+            names.any(|name| args::is(arg, name))
+        };
+        for name in asked.iter().filter(|name| !known(name)) {
+            head(&mut text, &args::echo(name, NAME_BYTES_MAX));
         }
     }
     Ok(Reply::Verbatim(text))
 }
 
-/// What a section says, line by line.
-#[derive(Default)]
-struct Page(Vec<(String, String)>);
-
-impl Page {
-    fn put(&mut self, key: &str, value: &dyn std::fmt::Display) {
-        self.0.push((key.to_owned(), value.to_string()));
+/// The first line of a section, after an empty one unless nothing comes before.
+fn head(text: &mut String, name: &str) {
+    if !text.is_empty() {
+        text.push_str("\r\n");
     }
-}
-
-/// The lines of one section.
-fn section(work: &Work<'_>, sums: &Sums, name: &str) -> Vec<(String, String)> {
-    let mut page = Page::default();
-    match name {
-        "server" => server(&mut page, work),
-        "clients" => clients(&mut page, work),
-        "memory" => memory(&mut page, work, sums),
-        "persistence" => persistence(&mut page, work),
-        "stats" => stats(&mut page, work, sums),
-        "replication" => replication(&mut page, work),
-        "errorstats" => errorstats(&mut page, work),
-        "commandstats" => commandstats(&mut page, work),
-        "latencystats" => latencystats(&mut page, work),
-        "cluster" => cluster(&mut page),
-        "keyspace" => keyspace(&mut page, sums),
-        "store" => store(&mut page, work, sums),
-        _ => {}
-    }
-    page.0
-}
-
-fn server(page: &mut Page, work: &Work<'_>) {
-    let (engine, server) = (work.engine, &work.engine.server);
-    let now = work.now;
-    let uptime = engine
-        .mount
-        .clock()
-        .monotonic()
-        .saturating_sub(server.started())
-        .as_secs();
-    page.put("redis_version", &VERSION);
-    page.put("redis_mode", &"standalone");
-    page.put("os", &std::env::consts::OS);
-    page.put("arch_bits", &usize::BITS);
-    page.put("process_id", &std::process::id());
-    page.put("run_id", &server.run_id(|| engine.mount.random()));
-    page.put("tcp_port", &0);
-    page.put("server_time_usec", &now.saturating_mul(1_000));
-    page.put("uptime_in_seconds", &uptime);
-    page.put("uptime_in_days", &(uptime / 86_400));
-    page.put("executable", &"");
-    page.put("config_file", &"");
-}
-
-fn clients(page: &mut Page, work: &Work<'_>) {
-    let server = &work.engine.server;
-    page.put("connected_clients", &server.clients.len());
-    page.put("cluster_connections", &0);
-    page.put("blocked_clients", &server.blocked.count());
-    page.put("tracking_clients", &server.tracking.clients());
-}
-
-fn memory(page: &mut Page, work: &Work<'_>, sums: &Sums) {
-    let (engine, server) = (work.engine, &work.engine.server);
-    let peak = server.stats.note_memory(sums.used);
-    let max = u64::try_from(engine.evictor.max().unwrap_or(0)).unwrap_or(0);
-    let rss = resident_bytes();
-    for (key, bytes) in [
-        ("used_memory", Some(sums.used)),
-        ("used_memory_rss", rss),
-        ("used_memory_peak", Some(peak)),
-        ("maxmemory", Some(max)),
-    ] {
-        if let Some(bytes) = bytes {
-            page.put(key, &bytes);
-            page.put(&format!("{key}_human"), &human(bytes));
-        }
-    }
-    page.put("used_memory_overhead", &sums.overhead);
-    page.put(
-        "used_memory_dataset",
-        &sums.used.saturating_sub(sums.overhead),
-    );
-    page.put("maxmemory_policy", &engine.evictor.policy().name());
-    page.put("mem_allocator", &"system");
-}
-
-fn persistence(page: &mut Page, work: &Work<'_>) {
-    let (engine, server) = (work.engine, &work.engine.server);
-    let saved = engine.mount.durable_seq() >= engine.mount.last_seq();
-    page.put("loading", &0);
-    page.put("async_loading", &0);
-    page.put(
-        "rdb_changes_since_last_save",
-        &u8::from(!saved && !engine.mount.is_memory()),
-    );
-    page.put("rdb_bgsave_in_progress", &0);
-    page.put("rdb_last_save_time", &server.last_save());
-    page.put("rdb_last_bgsave_status", &"ok");
-    page.put("aof_enabled", &u8::from(!engine.mount.is_memory()));
-    page.put("aof_rewrite_in_progress", &0);
-    page.put("aof_last_bgrewrite_status", &"ok");
-    page.put("aof_last_write_status", &"ok");
-}
-
-fn stats(page: &mut Page, work: &Work<'_>, sums: &Sums) {
-    let server = &work.engine.server;
-    let counted = &sums.counted;
-    page.put("total_connections_received", &server.clients.accepted());
-    page.put("total_commands_processed", &server.stats.total());
-    page.put("expired_keys", &counted.expired);
-    page.put("expired_subkeys", &counted.expired_fields);
-    page.put("evicted_keys", &counted.evicted);
-    page.put("keyspace_hits", &counted.hits);
-    page.put("keyspace_misses", &counted.misses);
-    page.put("pubsub_patterns", &server.channels.patterns());
-    page.put("tracking_total_keys", &server.tracking.keys());
-    page.put("total_error_replies", &server.stats.error_replies());
-}
-
-fn replication(page: &mut Page, work: &Work<'_>) {
-    let (engine, server) = (work.engine, &work.engine.server);
-    page.put("role", &"master");
-    page.put("connected_slaves", &0);
-    page.put("master_failover_state", &"no-failover");
-    page.put("master_replid", &server.run_id(|| engine.mount.random()));
-    page.put("master_repl_offset", &0);
-}
-
-fn errorstats(page: &mut Page, work: &Work<'_>) {
-    let server = &work.engine.server;
-    for (code, count) in server.stats.errors() {
-        page.put(&format!("errorstat_{code}"), &format!("count={count}"));
-    }
-}
-
-fn commandstats(page: &mut Page, work: &Work<'_>) {
-    let server = &work.engine.server;
-    for (name, counted) in server.stats.commands() {
-        let mut text = format!("calls={},usec={}", counted.calls, counted.micros);
-        let mean = counted.micros.saturating_mul(100) / counted.calls.max(1);
-        let written = write!(
-            text,
-            ",usec_per_call={}.{:02},rejected_calls={},failed_calls={}",
-            mean / 100,
-            mean % 100,
-            counted.rejected,
-            counted.failed
-        );
-        debug_assert!(written.is_ok(), "a string takes all");
-        page.put(&format!("cmdstat_{name}"), &text);
-    }
-}
-
-fn latencystats(page: &mut Page, work: &Work<'_>) {
-    let server = &work.engine.server;
-    for row in super::sorted_rows() {
-        if let Some(buckets) = server.stats.histogram(row) {
-            let shown: Vec<String> = [50.0, 99.0, 99.9]
-                .iter()
-                .map(|part| format!("p{part}={}.000", percentile(&buckets, *part)))
-                .collect();
-            page.put(
-                &format!("latency_percentiles_usec_{}", row.name),
-                &shown.join(","),
-            );
-        }
-    }
-}
-
-fn cluster(page: &mut Page) {
-    page.put("cluster_enabled", &0);
-}
-
-fn keyspace(page: &mut Page, sums: &Sums) {
-    for (db, keys, expires) in &sums.databases {
-        page.put(
-            &format!("db{db}"),
-            &format!("keys={keys},expires={expires},avg_ttl=0"),
-        );
-    }
-}
-
-fn store(page: &mut Page, work: &Work<'_>, sums: &Sums) {
-    let engine = work.engine;
-    let counted = &sums.counted;
-    page.put("live_log_bytes", &engine.mount.live_bytes());
-    page.put("demoted_values", &counted.demoted);
-    page.put("promoted_values", &counted.promoted);
-    page.put(
-        "cold_reads",
-        &engine.cold_reads.load(std::sync::atomic::Ordering::Relaxed),
-    );
-}
-
-/// Microseconds within which a part of the calls ended, in percent.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of calls, compared with a share of them"
-)]
-fn percentile(buckets: &[u64], part: f64) -> u64 {
-    let wanted = buckets.iter().sum::<u64>() as f64 * part / 100.0;
-    let mut sum = 0;
-    let reaches = |count: &u64| {
-        sum += count;
-        sum as f64 >= wanted
+    let title = if name == "cpu" {
+        "CPU".to_owned()
+    } else {
+        let mut letters = name.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect()
     };
-    1 << buckets.iter().position(reaches).unwrap_or(0)
+    text.extend(["# ", &title, "\r\n"]);
 }
 
 fn memory_stats(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {

@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod connection;
 mod counting;
+mod debug;
 mod dump;
 mod field_ttl;
 #[cfg(feature = "lua")]
@@ -19,6 +20,7 @@ mod hash;
 mod hll;
 mod increx;
 mod info;
+mod info_page;
 mod introspect;
 mod json;
 mod keys;
@@ -33,6 +35,7 @@ pub(crate) mod row;
 mod script;
 #[cfg(feature = "lua")]
 mod scripts_lua;
+mod secrets;
 mod server;
 mod session;
 mod set;

@@ -5,8 +5,10 @@
 //! the rest has to start over.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{self, Args};
+use super::counting::Ended;
 use super::reply::Reply;
 use super::row::{ALL, Command, EACH, EVERY, Handler, NO_KEYS, RUNS, WRITE, rows, session};
 use super::run_in;
@@ -163,14 +165,18 @@ impl Session {
         }
         let declared = declared.unwrap_or(Keys::Many(&keys));
         let (engine, caller) = (Arc::clone(&self.db.engine), self.caller());
+        let clock = engine.mount.clock();
         let watched = std::mem::take(&mut self.watched);
         // What commands of the session answered, and refusals, with the database after them: they happen once.
         let mut done: Vec<Option<(Reply, u8)>> = vec![None; lines.len()];
+        // What ran at the last attempt, how long it took, and how it ended.
+        let mut noted: Vec<(Duration, Ended)> = Vec::new();
         self.in_exec = true;
         let ran = engine.run_as(caller, declared, |work| {
             if has_fired(work, &watched)? {
                 return Ok(Reply::NullArray);
             }
+            noted.clear();
             let mut replies = Vec::with_capacity(lines.len());
             for (line, done) in lines.iter().zip(&mut done) {
                 let command = Command::find(line)?;
@@ -179,6 +185,7 @@ impl Session {
                 {
                     *done = Some((Reply::from(&error), self.db.index));
                 }
+                let started = clock.monotonic();
                 // The keys are locked, so no change can slip in between this and the read.
                 self.remember(&self.tracked_keys(command, line));
                 let outcome = match (command.handler, done) {
@@ -197,10 +204,17 @@ impl Session {
                         run_in(work, command, line)
                     }
                 };
+                let took = clock.monotonic().saturating_sub(started);
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),
-                    Err(error) => replies.push(Reply::from(&error)),
-                    Ok(reply) => replies.push(reply),
+                    Err(error) => {
+                        noted.push((took, Ended::Failed(error.to_string())));
+                        replies.push(Reply::from(&error));
+                    }
+                    Ok(reply) => {
+                        noted.push((took, ended(command, &reply)));
+                        replies.push(reply);
+                    }
                 }
             }
             Ok(Reply::Array(replies))
@@ -208,13 +222,25 @@ impl Session {
         self.in_exec = false;
         self.watched = watched;
         let reply = engine.finish(ran?, caller.level)?;
+        let now = clock.monotonic();
+        for (line, (took, ended)) in lines.iter().zip(&noted) {
+            self.count(Command::find(line)?, line, now, *took, ended);
+        }
         if self.db.engine.server.monitor.is_used() && reply != Reply::NullArray {
-            self.show_monitor(&[b"exec"], false);
+            self.show_monitor(&[b"exec"]);
             for line in &lines {
                 self.feed_monitor(Command::find(line)?, line);
             }
         }
         Ok(reply)
+    }
+}
+
+/// How a queued command ended that answered.
+fn ended(command: &Command, reply: &Reply) -> Ended {
+    match (command.handler, reply) {
+        (Handler::Session(_), Reply::Error(line)) => Ended::Failed(line.clone()),
+        (_, reply) => Ended::with(reply),
     }
 }
 

@@ -224,7 +224,9 @@ fn shard_numsub(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     reason = "every row of the table has this signature"
 )]
 fn numpat(work: &mut Work<'_>, _args: &Args<'_>) -> Result<Reply> {
-    Ok(Reply::count(work.engine.server.channels.patterns()))
+    Ok(Reply::count(
+        work.engine.server.channels.names_in_use(Of::Pattern),
+    ))
 }
 
 #[expect(

@@ -60,6 +60,8 @@ pub enum Reply {
     BigNumber(String),
     /// A command inside a transaction failed with this line.
     Error(String),
+    /// A reply with facts about it, which only RESP3 tells.
+    Attributed(Vec<(Reply, Reply)>, Box<Reply>),
     /// Several replies, one after the other, or none: what commands answer that do so once per channel.
     Sequence(Vec<Reply>),
 }
@@ -117,6 +119,7 @@ impl Reply {
                 }
             }
             Self::Sequence(replies) => replies.iter().for_each(|reply| reply.write_resp2(out)),
+            Self::Attributed(_, reply) => reply.write_resp2(out),
             Self::Keyed(pairs) => {
                 line(out, b'*', &pairs.len().to_string());
                 for (key, value) in pairs {
@@ -180,6 +183,14 @@ impl Reply {
                 }
             }
             Self::Sequence(replies) => replies.iter().for_each(|reply| reply.write_resp3(out)),
+            Self::Attributed(facts, reply) => {
+                line(out, b'|', &facts.len().to_string());
+                for (name, value) in facts {
+                    name.write_resp3(out);
+                    value.write_resp3(out);
+                }
+                reply.write_resp3(out);
+            }
             Self::Status(_) | Self::Int(_) | Self::Bulk(_) | Self::Text(_) | Self::Error(_) => {
                 self.write_resp2(out);
             }

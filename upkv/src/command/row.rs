@@ -45,6 +45,9 @@ pub(crate) const EVERY: u32 = 1 << 14;
 #[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "scripts do that"))]
 pub(crate) const RUNS: u32 = 1 << 15;
 
+/// Refused inside MULTI.
+pub(crate) const NO_MULTI: u32 = 1 << 16;
+
 /// Where a command's keys are among its arguments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
@@ -173,6 +176,7 @@ pub(crate) fn row_flags(command: &'static Command) -> impl Iterator<Item = &'sta
         (STALE, "stale"),
         (FAST, "fast"),
         (NOAUTH, "no_auth"),
+        (NO_MULTI, "no_multi"),
     ];
     let given = named.into_iter().filter(|(flag, _)| command.has(*flag));
     given

@@ -7,9 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::args::Args;
+use super::counting::Ended;
 use super::multi::{Queue, Watch};
 use super::reply::Reply;
-use super::row::{BLOCKING, CONTROL, Command, Handler, NOAUTH, PUBSUB, READ, RUNS, WRITE};
+use super::row::{
+    BLOCKING, CONTROL, Command, Handler, NO_MULTI, NOAUTH, PUBSUB, READ, RUNS, WRITE,
+};
+use super::secrets;
 use super::waiting::CommandFuture;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -144,7 +148,7 @@ impl Session {
         self.proto
     }
 
-    /// Whether the connection is to be closed: after `QUIT`, when another client killed this one, or when it did not
+    /// Whether the connection is to be closed: after `QUIT` or `SHUTDOWN`, when another client killed this one, or when it did not
     /// take its messages in time.
     pub fn is_closing(&self) -> bool {
         self.client.is_closing()
@@ -309,7 +313,9 @@ impl Session {
         let caching = self.tracking.caching;
         let started = self.db.engine.mount.clock().monotonic();
         let outcome = self.run(command, args);
-        self.count(command, args, started, outcome.as_ref().err());
+        let now = self.db.engine.mount.clock().monotonic();
+        let took = now.saturating_sub(started);
+        self.count(command, args, now, took, &Ended::of(&outcome));
         // What CLIENT CACHING says holds for one command that is not about clients, or one transaction.
         if self.queue.is_none() && !command.name.starts_with("client|") && caching {
             self.tracking.caching = false;
@@ -338,6 +344,11 @@ impl Session {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 command.name
             )));
+        }
+        if command.has(NO_MULTI) && self.queue.is_some() {
+            return Err(Error::refused(
+                "ERR Command not allowed inside a transaction",
+            ));
         }
         self.db.engine.check_not_busy(command)
     }
@@ -409,23 +420,14 @@ impl Session {
         if !monitor.is_used() || command.has(super::row::ADMIN) || command.name == "exec" {
             return;
         }
-        self.show_monitor(args, matches!(command.name, "auth" | "hello"));
+        self.show_monitor(&secrets::shown(command, args));
     }
 
-    pub(super) fn show_monitor(&self, args: &Args<'_>, secret: bool) {
+    pub(super) fn show_monitor(&self, args: &Args<'_>) {
         let engine = &self.db.engine;
-        let hidden = |at: usize, arg| {
-            if secret && at > 0 {
-                &b"(redacted)"[..]
-            } else {
-                arg
-            }
-        };
-        let args = args.iter().enumerate();
-        let args: Vec<&[u8]> = args.map(|(at, arg)| hidden(at, *arg)).collect();
         let address = self.client.facts().address.clone();
         let (monitor, now) = (&engine.server.monitor, engine.mount.now());
-        monitor.feed(now, self.db.index, &address, &args);
+        monitor.feed(now, self.db.index, &address, args);
     }
 
     /// The keys of a command whose replies the client wants to be kept up to date about.

@@ -12,8 +12,8 @@ use super::row::{At, Command, FAST, Handler, RUNS, WRITE};
 #[cfg(feature = "lua")]
 use super::script;
 use super::{
-    acl, admin, bits, client, config, connection, dump, field_ttl, geo, hash, hll, increx, info,
-    introspect, json, keys, list, multi, object, pubsub, server, set, slowlog, sort, stream,
+    acl, admin, bits, client, config, connection, debug, dump, field_ttl, geo, hash, hll, increx,
+    info, introspect, json, keys, list, multi, object, pubsub, server, set, slowlog, sort, stream,
     stream_group, stream_info, string, string_more, tracking, wait, zset, zset_pop,
 };
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ static CHAPTERS: &[&[Command]] = &[
     slowlog::ROWS,
     dump::ROWS,
     client::ROWS,
+    debug::ROWS,
     config::ROWS,
     connection::ROWS,
     bits::ROWS,
@@ -166,6 +167,9 @@ impl Command {
 }
 
 fn unknown_subcommand(container: &Command, sub: &[u8]) -> Error {
+    if container.name == "debug" {
+        return client::wrong_arguments("DEBUG", sub);
+    }
     let sub = args::echo(sub, ECHO_BYTES_MAX);
     let name = container.name.to_ascii_uppercase();
     Error::refused_with(format!("ERR unknown subcommand '{sub}'. Try {name} HELP."))

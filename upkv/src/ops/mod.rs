@@ -4,6 +4,7 @@
 //! to start over ([`crate::Error::Restart`]), which undoes everything.
 
 pub(crate) mod bits;
+pub(crate) mod content;
 pub(crate) mod field_ttl;
 pub(crate) mod geo;
 pub(crate) mod hash;

@@ -294,6 +294,9 @@ impl Participant for Engine {
             self.server.timer(token, now);
             return Ok(());
         }
+        if !self.server.expires_actively() {
+            return Ok(());
+        }
         let index = usize::try_from(token).unwrap_or(usize::MAX);
         into_storage(self.expire(index, now.as_millis()))
     }

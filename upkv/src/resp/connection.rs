@@ -15,7 +15,9 @@ use crate::command::{Replies, Reply, Session, Step};
 use crate::error::Result;
 use crate::server::clients::Client;
 use crate::server::pause::PauseWait;
+use crate::server::stats::Traffic;
 use crate::server::waiter::Parked;
+use crate::storage::Clock;
 use crate::storage::sync::{Mutex, MutexGuard};
 
 /// A client on the other end of a stream of bytes, in RESP2 or RESP3.
@@ -53,6 +55,8 @@ pub struct Connection {
 pub struct Output {
     client: Arc<Client>,
     buffer: Arc<Mutex<Buffer>>,
+    sent: Arc<Traffic>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,8 @@ impl Connection {
         };
         let output = Output {
             client: Arc::clone(&session.client),
+            sent: Arc::clone(&session.db.engine.server.stats.sent),
+            clock: Arc::clone(session.db.store.clock()),
             buffer: Arc::new(Mutex::new(buffer)),
         };
         let engine = &session.db.engine;
@@ -99,6 +105,7 @@ impl Connection {
             engine.server.config.max_clients(),
         );
         if let Err(refusal) = engine.rules.check_connection(open, most) {
+            engine.server.stats.refuse_connection();
             output.buffer.lock().write(&Reply::from(&refusal));
             session.client.close_after_reply();
         }
@@ -153,7 +160,7 @@ impl Connection {
     ///
     /// As long as a blocking command waits, or a pause holds.
     pub fn feed(&mut self, bytes: &[u8]) -> bool {
-        self.parser.push(bytes);
+        self.take_over(bytes);
         loop {
             if let Some(parked) = self.parked.take() {
                 let outcome = parked.wait();
@@ -189,12 +196,19 @@ impl Connection {
     /// # Ok::<(), upkv::Error>(())
     /// ```
     pub fn feed_async(&mut self, bytes: &[u8]) -> FeedFuture<'_> {
-        self.parser.push(bytes);
+        self.take_over(bytes);
         let pause = self.session.pause_wait();
         FeedFuture {
             connection: self,
             pause,
         }
+    }
+
+    fn take_over(&mut self, bytes: &[u8]) {
+        let engine = &self.session.db.engine;
+        let received = &engine.server.stats.received;
+        received.add(engine.mount.clock().monotonic(), bytes.len());
+        self.parser.push(bytes);
     }
 
     /// The next request to run, if one is complete and the connection is open.
@@ -328,7 +342,11 @@ impl Output {
         let mut buffer = self.buffer.lock();
         self.take_in(&mut buffer);
         self.client.facts().output_bytes = 0;
-        std::mem::take(&mut buffer.bytes)
+        let bytes = std::mem::take(&mut buffer.bytes);
+        if !bytes.is_empty() {
+            self.sent.add(self.clock.monotonic(), bytes.len());
+        }
+        bytes
     }
 
     /// The bytes to send; empty if there are none, `None` if none will come any more.

@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::flags;
-use super::sha1::{hex, sha1};
 use crate::error::Result;
+use crate::sha1::{hex, sha1};
 
 /// Scripts kept that were only run.
 const UNLOADED_MAX: usize = 512;
@@ -78,6 +78,12 @@ impl Cache {
         {
             self.scripts.remove(&oldest);
         }
+    }
+
+    /// Number of scripts, and bytes of their texts.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let bytes = self.scripts.values().map(|(script, _)| script.body.len());
+        (self.scripts.len(), bytes.sum())
     }
 
     pub(crate) fn clear(&mut self) {

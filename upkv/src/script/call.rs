@@ -7,6 +7,7 @@ use super::flags::{ALLOW_OOM, KEY_LOCKING, NO_WRITES};
 use super::meter::{Meter, Stop};
 use super::number;
 use super::run::Job;
+use super::tally::Tally;
 use crate::command::{self, Command, Reply, acl, row};
 use crate::error::{Error, Result};
 use crate::keyspace::work::Work;
@@ -21,6 +22,7 @@ pub(super) struct Calls<'c, 'w, 'e> {
     pub(super) job: &'c Job<'c>,
     pub(super) meter: &'c Meter,
     pub(super) flags: u8,
+    pub(super) tally: &'c mut Tally,
 }
 
 impl Calls<'_, '_, '_> {
@@ -48,7 +50,7 @@ impl Calls<'_, '_, '_> {
                         Err(_) => Ok((false, error_table(lua, NOT_A_COMMAND)?)),
                     };
                 }
-                self.execute(&args)
+                self.counted(&args)
             }
             Err(text) => return Ok((false, error_table(lua, text)?)),
         };
@@ -99,7 +101,24 @@ impl Calls<'_, '_, '_> {
         Ok(Ok(texts))
     }
 
-    fn execute(&mut self, args: &[&[u8]]) -> Result<Reply> {
+    /// Runs a command, and notes that; calls without a client are not counted, as its own are not.
+    fn counted(&mut self, args: &[&[u8]]) -> Result<Reply> {
+        let mut running = None;
+        if self.work.client == 0 {
+            return self.execute(args, &mut running);
+        }
+        let clock = self.work.engine.mount.clock();
+        let started = clock.monotonic();
+        let outcome = self.execute(args, &mut running);
+        let now = clock.monotonic();
+        let counters = &self.work.engine.server.stats;
+        let took = now.saturating_sub(started);
+        self.tally.add(counters, running, now, took, &outcome);
+        outcome
+    }
+
+    /// Runs a command; `running` becomes it once nothing speaks against that.
+    fn execute(&mut self, args: &[&[u8]], running: &mut Option<&'static Command>) -> Result<Reply> {
         let command = find(args)?;
         let is_select = command.name == "select";
         if command.has(row::NOSCRIPT | row::CONTROL)
@@ -120,6 +139,7 @@ impl Calls<'_, '_, '_> {
             self.check_declared(command, args)?;
         }
         if is_select {
+            *running = Some(command);
             let db = command::database(args[1], self.work.engine.rules.databases())?;
             self.work.select(db);
             return Ok(Reply::OK);
@@ -133,6 +153,7 @@ impl Calls<'_, '_, '_> {
         if command.has(row::WRITE) && !self.meter.note_write() {
             return Err(Error::Aborted("Script killed by user".into()));
         }
+        *running = Some(command);
         command::perform(self.work, command, handler, args)
     }
 

@@ -31,6 +31,7 @@ pub(super) fn to_lua(lua: &Lua, meter: &Meter, proto: u8, reply: &Reply) -> mlua
         Reply::Status(word) => named("ok", text(word.as_bytes())?),
         Reply::Text(word) => named("ok", text(word.as_bytes())?),
         Reply::Error(line) => named("err", text(line.as_bytes())?),
+        Reply::Attributed(_, reply) => nested(reply),
         #[expect(clippy::cast_precision_loss, reason = "numbers of Lua are doubles")]
         Reply::Int(value) => Ok(Value::Number(*value as f64)),
         Reply::Double(value) if modern => named("double", Value::Number(*value)),

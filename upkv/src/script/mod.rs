@@ -8,6 +8,7 @@
 //!
 //! - `state`: the Lua state of a thread; `prelude.lua` makes the sandbox, `lib` has what Redis adds to Lua
 //! - `call`, `convert`: commands that a script calls, and values between Lua and replies
+//! - `tally`: how calls are counted
 //! - `busy`: what others are told meanwhile
 //! - `meter`: the bounds; `flags`: the first line of a script; `cache`: scripts by digest
 //! - `catalog`: what libraries of functions register; `dump`: libraries as Redis dumps them
@@ -26,8 +27,8 @@ mod limits;
 mod meter;
 mod number;
 mod run;
-mod sha1;
 mod state;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -10,12 +10,13 @@ use super::call::Calls;
 use super::convert::{Replies, line};
 use super::flags::{self, ALLOW_OOM, COMPATIBLE, KEY_LOCKING, NO_WRITES};
 use super::meter::{Meter, Running, Stop};
-use super::sha1::sha1;
 use super::state::{State, cause, is_out_of_memory};
+use super::tally::Tally;
 use crate::command::Reply;
 use crate::error::{Error, Result};
 use crate::keyspace::libraries::Library;
 use crate::keyspace::work::Work;
+use crate::sha1::sha1;
 
 thread_local! {
     /// Taken out while it runs.
@@ -100,10 +101,16 @@ pub(crate) fn run(work: &mut Work<'_>, job: &Job<'_>) -> Result<Reply> {
         state.meter.start(scripts.limits, clock, &running);
         let entered = scripts.enter(running);
         let db = work.db();
-        let outcome = attempt(state, work, job);
+        let mut tally = Tally::default();
+        let outcome = attempt(state, work, job, &mut tally);
         work.select(db);
         drop(entered);
-        settle(&state.meter, work, &name, outcome)
+        let outcome = settle(&state.meter, work, &name, outcome);
+        if work.client != 0 {
+            let counters = &work.engine.server.stats;
+            tally.end(counters, clock.monotonic(), &outcome);
+        }
+        outcome
     })
 }
 
@@ -133,7 +140,7 @@ enum Outcome {
     Failed(mlua::Error),
 }
 
-fn attempt(state: &mut State, work: &mut Work<'_>, job: &Job<'_>) -> Outcome {
+fn attempt(state: &mut State, work: &mut Work<'_>, job: &Job<'_>, tally: &mut Tally) -> Outcome {
     let limit = work.engine.scripts.limits.memory_bytes;
     if let Err(error) = state.lua.set_memory_limit(limit.saturating_add(1 << 20)) {
         return Outcome::Failed(error);
@@ -154,6 +161,7 @@ fn attempt(state: &mut State, work: &mut Work<'_>, job: &Job<'_>) -> Outcome {
         job,
         meter: &meter,
         flags: job.flags(),
+        tally,
     };
     let replied = state.lua.scope(|scope| {
         let invoke =

@@ -14,7 +14,7 @@ use mlua::{
 use super::frames::keep_frames;
 use super::lib;
 use super::meter::{Meter, PERIOD, Stop};
-use super::sha1;
+use crate::sha1;
 
 /// Compiled scripts kept by a state.
 const COMPILED_MAX: usize = 512;

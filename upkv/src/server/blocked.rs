@@ -49,6 +49,11 @@ impl Blocked {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Number of them that wait in a task, and not for ever.
+    pub(crate) fn timers(&self) -> usize {
+        self.timed.lock().len()
+    }
+
     /// Notes a future whose time will be over when a timer comes due.
     pub(super) fn add_timer(&self, number: u64, waiter: &Arc<Waiter>) {
         self.timed.lock().insert(number, Arc::clone(waiter));

@@ -177,9 +177,9 @@ impl Channels {
         }
     }
 
-    /// Number of patterns with subscribers.
-    pub(crate) fn patterns(&self) -> usize {
-        self.registry.read().patterns.len()
+    /// Number of names with subscribers.
+    pub(crate) fn names_in_use(&self, of: Of) -> usize {
+        self.registry.read().names(of).len()
     }
 }
 
@@ -239,6 +239,6 @@ mod tests {
             channels.list(Of::Shard, Some(b"n*")),
             [Box::from(&b"news.a"[..])]
         );
-        assert_eq!(channels.patterns(), 1);
+        assert_eq!(channels.names_in_use(Of::Pattern), 1);
     }
 }

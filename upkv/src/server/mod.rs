@@ -13,6 +13,7 @@ pub(crate) mod inbox;
 pub(crate) mod latency;
 pub(crate) mod monitor;
 pub(crate) mod pause;
+pub(crate) mod shutdown;
 pub(crate) mod slowlog;
 pub(crate) mod stats;
 pub(crate) mod tracking;
@@ -31,12 +32,13 @@ use self::inbox::{Inbox, Message, Wakes};
 use self::latency::Latency;
 use self::monitor::Monitor;
 use self::pause::Pause;
+use self::shutdown::ShutdownRequest;
 use self::slowlog::SlowLog;
 use self::stats::Counters;
 use self::tracking::Tracking;
 use crate::keyspace::work::event::Event;
 use crate::storage::Timestamp;
-use crate::storage::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::storage::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 
 /// The version of Redis that clients are told.
 pub(crate) const VERSION: &str = "7.2.4";
@@ -69,6 +71,9 @@ pub(crate) struct Server {
     /// Seconds since 1970; 0 before the first.
     saved: AtomicU64,
     closed: AtomicBool,
+    shutdown: Mutex<Option<ShutdownRequest>>,
+    /// What is overdue stays until somebody asks for it.
+    keeps_overdue: AtomicBool,
 }
 
 impl Default for Server {
@@ -92,6 +97,8 @@ impl Default for Server {
             run_id: OnceLock::new(),
             saved: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            shutdown: Mutex::default(),
+            keeps_overdue: AtomicBool::new(false),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Counters are relaxed atomics; the registry of errors is locked only when a command fails.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,8 +23,68 @@ pub(crate) struct Counters {
     errors: Mutex<BTreeMap<String, u64>>,
     error_replies: AtomicU64,
     rejected: AtomicU64,
+    pub(crate) commands_rate: Rate,
+    pub(crate) received: Traffic,
+    pub(crate) sent: Arc<Traffic>,
+    /// Connections that were refused.
+    refused_connections: AtomicU64,
     /// Highest use of memory that was seen, in bytes.
     peak: AtomicU64,
+}
+
+/// How often something happened in the last whole second.
+///
+/// Those that happen at the turn of a second may be counted on either side.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    second: AtomicU64,
+    count: AtomicU64,
+    last: AtomicU64,
+}
+
+impl Rate {
+    pub(crate) fn add(&self, now: Duration, count: u64) {
+        let second = now.as_secs();
+        if self.second.load(Ordering::Relaxed) != second {
+            let before = self.second.swap(second, Ordering::Relaxed);
+            if before != second {
+                let counted = self.count.swap(0, Ordering::Relaxed);
+                let last = if before + 1 == second { counted } else { 0 };
+                self.last.store(last, Ordering::Relaxed);
+            }
+        }
+        self.count.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How often in the second before the present one.
+    pub(crate) fn get(&self, now: Duration) -> u64 {
+        match now
+            .as_secs()
+            .saturating_sub(self.second.load(Ordering::Relaxed))
+        {
+            0 => self.last.load(Ordering::Relaxed),
+            1 => self.count.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+}
+
+/// Bytes in one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    total: AtomicU64,
+    pub(crate) rate: Rate,
+}
+
+impl Traffic {
+    pub(crate) fn add(&self, now: Duration, bytes: usize) {
+        self.total.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.rate.add(now, bytes as u64);
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
 }
 
 /// What is counted of one command.
@@ -61,8 +121,9 @@ impl Counters {
         self.all().get(position(command)?)
     }
 
-    /// A command ran.
-    pub(crate) fn ran(&self, command: &'static Command, took: Duration) {
+    /// A command ran; `now` is the monotonic time.
+    pub(crate) fn ran(&self, command: &'static Command, now: Duration, took: Duration) {
+        self.commands_rate.add(now, 1);
         let Some(counter) = self.of(command) else {
             return;
         };
@@ -82,6 +143,14 @@ impl Counters {
         self.note_error(line);
     }
 
+    /// As [`Counters::failed`] for an error that was counted already.
+    #[cold]
+    pub(crate) fn failed_inside(&self, command: &'static Command) {
+        if let Some(counter) = self.of(command) {
+            counter.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// A command was refused before it ran, known or not.
     #[cold]
     pub(crate) fn refused(&self, command: Option<&'static Command>, line: &str) {
@@ -92,7 +161,8 @@ impl Counters {
         self.note_error(line);
     }
 
-    fn note_error(&self, line: &str) {
+    /// An error was answered.
+    pub(crate) fn note_error(&self, line: &str) {
         self.error_replies.fetch_add(1, Ordering::Relaxed);
         let code = line.split(' ').next().unwrap_or_default();
         let mut errors = self.errors.lock();
@@ -141,6 +211,15 @@ impl Counters {
         self.error_replies.load(Ordering::Relaxed)
     }
 
+    /// A connection was refused.
+    pub(crate) fn refuse_connection(&self) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Ordering::Relaxed)
+    }
+
     /// Commands that ran.
     pub(crate) fn total(&self) -> u64 {
         self.all()
@@ -175,6 +254,13 @@ impl Counters {
         self.errors.lock().clear();
         self.error_replies.store(0, Ordering::Relaxed);
         self.rejected.store(0, Ordering::Relaxed);
+        for count in [
+            &self.received.total,
+            &self.sent.total,
+            &self.refused_connections,
+        ] {
+            count.store(0, Ordering::Relaxed);
+        }
         self.peak.store(0, Ordering::Relaxed);
     }
 }
@@ -182,6 +268,23 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_the_last_whole_second() {
+        let rate = Rate::default();
+        let at = Duration::from_millis;
+        for millis in [10_000, 10_500, 10_999] {
+            rate.add(at(millis), 2);
+        }
+        assert_eq!(rate.get(at(10_999)), 0);
+        assert_eq!(rate.get(at(11_999)), 6);
+        rate.add(at(11_100), 1);
+        assert_eq!(rate.get(at(11_999)), 6);
+        assert_eq!(rate.get(at(12_000)), 1);
+        assert_eq!(rate.get(at(13_000)), 0);
+        rate.add(at(20_000), 1);
+        assert_eq!(rate.get(at(20_000)), 0);
+    }
 
     #[test]
     fn a_bucket_takes_times_up_to_its_power_of_two() {

@@ -86,6 +86,16 @@ impl Tracking {
         self.table.lock().keys.len()
     }
 
+    /// Number of prefixes that clients track.
+    pub(crate) fn prefixes(&self) -> usize {
+        let table = self.table.lock();
+        let prefixes = table
+            .clients
+            .values()
+            .filter_map(|tracker| tracker.prefixes.as_ref());
+        prefixes.map(Vec::len).sum()
+    }
+
     /// After how many keys one is dropped for each that comes; 0 is no limit.
     pub(crate) fn keys_max(&self) -> usize {
         self.keys_max.load(Ordering::Relaxed)

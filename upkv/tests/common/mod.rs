@@ -125,6 +125,8 @@ impl Redis {
                 "",
                 "--appendonly",
                 "no",
+                "--enable-debug-command",
+                "yes",
                 "--unixsocket",
             ])
             .arg(&path)

@@ -79,7 +79,8 @@ fn subject(group: &str) -> u32 {
 /// The categories of a command.
 pub(crate) fn of(command: &Command) -> u32 {
     let pace = bit(if command.has(FAST) { "fast" } else { "slow" });
-    if matches!(command.handler, Handler::Container) && command.name != "command" {
+    if matches!(command.handler, Handler::Container) && !matches!(command.name, "command" | "debug")
+    {
         return pace;
     }
     let mut found = pace | subject(command.group);

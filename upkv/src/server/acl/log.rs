@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::storage::Timestamp;
-use crate::storage::sync::Mutex;
+use crate::storage::sync::{AtomicU64, Mutex, Ordering};
 
 /// Entries among which a like one is looked for.
 const LIKE_ENTRIES: usize = 10;
@@ -14,6 +14,9 @@ const LIKE_ENTRIES: usize = 10;
 const LIKE_MILLIS: u64 = 60_000;
 /// Longest name or key that is kept, in bytes.
 const OBJECT_BYTES_MAX: usize = 1 << 10;
+
+/// Why something is refused.
+const REASONS: [&str; 4] = ["auth", "command", "key", "channel"];
 
 /// One refusal, or several alike.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     kept: Mutex<Kept>,
+    /// All refusals since the counters were reset, by reason, in the order of [`REASONS`].
+    refused: [AtomicU64; REASONS.len()],
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +76,26 @@ struct Kept {
 }
 
 impl Log {
+    /// Number of refusals by reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self
+            .refused
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        REASONS.into_iter().zip(counts)
+    }
+
+    /// Counts refusals from zero.
+    pub(crate) fn reset_counts(&self) {
+        for count in &self.refused {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn add(&self, mut entry: Entry, limit: usize) {
+        if let Some(at) = REASONS.iter().position(|reason| *reason == entry.reason) {
+            self.refused[at].fetch_add(1, Ordering::Relaxed);
+        }
         if entry.object.len() > OBJECT_BYTES_MAX {
             entry.object = entry.object[..OBJECT_BYTES_MAX].into();
         }

@@ -281,7 +281,7 @@ pub(super) static PARAMETERS: &[Parameter] = &[
     parameter(
         "enable-debug-command",
         Kind::Word(&["no", "yes", "local"]),
-        "no",
+        "yes",
     )
     .fixed(),
     parameter(
