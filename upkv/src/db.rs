@@ -10,6 +10,7 @@ use crate::command::{Reply, Session};
 use crate::error::{Error, Result};
 use crate::keyspace::direct::Direct;
 use crate::keyspace::engine::{Caller, DATABASES, Engine, Keys};
+use crate::keyspace::entry::Entry;
 use crate::keyspace::work::Work;
 use crate::ops;
 use crate::ops::keys::ExpireIf;
@@ -538,7 +539,7 @@ impl Db {
         let key = key.as_ref();
         self.run(key, |work| {
             let now = work.now;
-            Ok(match work.entry(key)?.map(|entry| entry.expire_at()) {
+            Ok(match work.entry(key)?.map(Entry::expire_at) {
                 None => Ttl::Missing,
                 Some(0) => Ttl::Forever,
                 Some(at) => Ttl::Left(Duration::from_millis(at - now)),

@@ -15,7 +15,7 @@ use crate::keyspace::work::event::Wait;
 use crate::ops::{self, content};
 use crate::server::config::value::memory;
 use crate::storage::{Durability, Timestamp};
-use crate::value::{Kind, Object};
+use crate::value::{Fresh, Kind, Seen};
 use crate::{number, rdb, sha1};
 
 pub(super) static ROWS: &[Command] = rows! { "server";
@@ -129,9 +129,10 @@ fn object(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
         ops::object::idle_seconds(work, key)?.unwrap_or(0)
     };
     let (place, length) = work.quietly(|work| -> Result<_> {
-        let object = work.object(key)?.ok_or(Error::NoSuchKey)?;
-        let place = std::ptr::from_ref(object).addr();
-        Ok((place, serialized_len(object, now)))
+        let entry = work.entry(key)?.ok_or(Error::NoSuchKey)?;
+        let place = entry.key().as_ptr().addr();
+        let value = work.value(key)?.ok_or(Error::NoSuchKey)?;
+        Ok((place, serialized_len(value, now)))
     })?;
     // The clock of Redis: seconds in 24 bits.
     let used = (now / 1_000).saturating_sub(u64::from(idle)) & 0xff_ffff;
@@ -142,11 +143,11 @@ fn object(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
 }
 
 /// Bytes of a value as DUMP writes it, without its type, version and checksum.
-fn serialized_len(object: &Object, now: u64) -> usize {
+fn serialized_len(value: Seen<'_>, now: u64) -> usize {
     const FRAME_BYTES: usize = 11;
-    match rdb::value(object, now) {
+    match rdb::value(value, now) {
         Ok(value) => rdb::dump(&value).len().saturating_sub(FRAME_BYTES),
-        Err(_) => object.encode().len(),
+        Err(_) => value.encode().len(),
     }
 }
 
@@ -230,7 +231,7 @@ fn populate(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
                 if work.entry(key)?.is_none() {
                     let mut value = format!("value:{number}").into_bytes();
                     value.resize(size.unwrap_or(value.len()), 0);
-                    work.put(key, Object::string(&value), 0)?;
+                    work.put(key, Fresh::string(&value), 0)?;
                 }
             }
             engine.rules.check_growth(work)
@@ -248,6 +249,10 @@ fn protocol(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     Ok(match &*word {
         "string" => text("Hello World"),
         "integer" => Reply::Int(12_345),
+        #[expect(
+            clippy::approx_constant,
+            reason = "the number of Redis has three digits"
+        )]
         "double" => Reply::Double(3.141),
         "null" => Reply::Null,
         "array" => Reply::Array(numbers()),

@@ -73,8 +73,7 @@ pub(super) struct Counts {
 fn sample_ttl(shard: &Shard, now: u64, random: u64, times: &mut Vec<u64>) {
     let room = TTL_SAMPLES.saturating_sub(times.len());
     let some = shard.expiry.from(random).take(room);
-    let deadlines =
-        some.filter_map(|probe| Some(shard.table.find_hashed(probe)?.slot.next_deadline()));
+    let deadlines = some.filter_map(|probe| Some(shard.table.find_hashed(probe)?.next_deadline()));
     times.extend(deadlines.filter(|at| *at > now).map(|at| at - now));
 }
 

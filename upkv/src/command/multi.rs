@@ -147,6 +147,34 @@ impl Session {
         }
     }
 
+    /// Runs one queued command; what must happen once is `done`.
+    fn run_queued(
+        &mut self,
+        work: &mut Work<'_>,
+        command: &'static Command,
+        line: &[&[u8]],
+        done: &mut Option<(Reply, u8)>,
+    ) -> Result<Reply> {
+        // The keys are locked, so no change can slip in between this and the read.
+        self.remember(&self.tracked_keys(command, line));
+        match (command.handler, done) {
+            (_, Some((reply, db))) => {
+                work.select(*db);
+                Ok(reply.clone())
+            }
+            (Handler::Session(handler), done) => {
+                let reply = handler(self, line).unwrap_or_else(|error| Reply::from(&error));
+                work.select(self.db.index);
+                *done = Some((reply.clone(), self.db.index));
+                Ok(reply)
+            }
+            _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
+            (Handler::Data(_) | Handler::Direct { .. } | Handler::Container, _) => {
+                run_in(work, command, line)
+            }
+        }
+    }
+
     fn run_queue(&mut self, commands: &[Vec<Box<[u8]>>]) -> Result<Reply> {
         let lines: Vec<Vec<&[u8]>> = commands
             .iter()
@@ -186,24 +214,7 @@ impl Session {
                     *done = Some((Reply::from(&error), self.db.index));
                 }
                 let started = clock.monotonic();
-                // The keys are locked, so no change can slip in between this and the read.
-                self.remember(&self.tracked_keys(command, line));
-                let outcome = match (command.handler, done) {
-                    (_, Some((reply, db))) => {
-                        work.select(*db);
-                        Ok(reply.clone())
-                    }
-                    (Handler::Session(handler), done) => {
-                        let reply = handler(self, line).unwrap_or_else(|error| Reply::from(&error));
-                        work.select(self.db.index);
-                        *done = Some((reply.clone(), self.db.index));
-                        Ok(reply)
-                    }
-                    _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
-                    (Handler::Data(_) | Handler::Direct { .. } | Handler::Container, _) => {
-                        run_in(work, command, line)
-                    }
-                };
+                let outcome = self.run_queued(work, command, line, done);
                 let took = clock.monotonic().saturating_sub(started);
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),

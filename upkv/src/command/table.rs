@@ -88,8 +88,8 @@ fn word(name: &[u8]) -> Option<u64> {
 
 /// Spreads a name over all bits of a hash.
 fn mixed(word: u64) -> u64 {
-    let product = u128::from(word) * 0x9e37_79b9_7f4a_7c15;
-    (product >> 64) as u64 ^ product as u64
+    let product = word.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ product >> 32
 }
 
 /// Longest name in the table, in bytes; longer ones are not looked up.

@@ -18,7 +18,8 @@
 )]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
+use std::slice;
 
 use super::entry::Home;
 use crate::value::{Fresh, Object, Seen};
@@ -127,22 +128,29 @@ impl Block {
         // SAFETY: the layout is as long as a head at least.
         let at = unsafe { alloc(layout) };
         let at = NonNull::new(at).unwrap_or_else(|| handle_alloc_error(layout));
-        // SAFETY: the allocation is of this layout, which has room for the head, the home if flagged, and the bytes
-        // behind both, each aligned to 8 bytes where it is not bytes.
-        unsafe {
-            at.cast::<Head>().write(head);
-            if shape.deadline {
-                at.add(size_of::<Head>()).cast::<u64>().write(0);
-            }
-            if shape.home {
-                at.add(shape.home_at())
-                    .cast::<Home>()
-                    .write(Home::default());
-            }
-            at.add(shape.key_at())
-                .write_bytes(0, shape.key + shape.text);
-        }
-        Self { at }
+        // SAFETY: the allocation is aligned for a head and has room for it.
+        unsafe { at.cast::<Head>().write(head) };
+        let block = Self { at };
+        let rest = shape.bytes() - size_of::<Head>();
+        // SAFETY: so many bytes are behind the head. Zero bytes are what no deadline and no home are made of: numbers
+        // that are 0, and a box that is not there.
+        unsafe { block.place(size_of::<Head>()).write_bytes(0, rest) };
+        block
+    }
+
+    /// Where so many bytes from the start are.
+    fn place(&self, offset: usize) -> *mut u8 {
+        self.at.as_ptr().wrapping_add(offset)
+    }
+
+    fn deadline_place(&self) -> Option<*mut u64> {
+        let place = || self.place(size_of::<Head>()).cast();
+        (self.head().key & HAS_DEADLINE != 0).then(place)
+    }
+
+    fn home_place(&self) -> Option<*mut Home> {
+        let shape = self.shape();
+        shape.home.then(|| self.place(shape.home_at()).cast())
     }
 
     /// Puts everything into a block that was allocated for it.
@@ -192,15 +200,14 @@ impl Block {
     pub(crate) fn key(&self) -> &[u8] {
         let shape = self.shape();
         // SAFETY: so many initialised bytes of the allocation are at that place.
-        unsafe { NonNull::slice_from_raw_parts(self.at.add(shape.key_at()), shape.key).as_ref() }
+        unsafe { slice::from_raw_parts(self.place(shape.key_at()), shape.key) }
     }
 
     fn bytes_mut(&mut self) -> (&mut [u8], &mut [u8]) {
         let shape = self.shape();
         let len = shape.key + shape.text;
         // SAFETY: as in `key`; the text is behind the key; the block is borrowed mutably.
-        let all =
-            unsafe { NonNull::slice_from_raw_parts(self.at.add(shape.key_at()), len).as_mut() };
+        let all = unsafe { slice::from_raw_parts_mut(self.place(shape.key_at()), len) };
         all.split_at_mut(shape.key)
     }
 
@@ -210,11 +217,9 @@ impl Block {
             Stored::Object(object) => Seen::Object(object),
             Stored::Text(len) => {
                 let shape = self.shape();
+                let text = self.place(shape.key_at() + shape.key);
                 // SAFETY: the text is behind the key, so many initialised bytes.
-                Seen::Text(unsafe {
-                    let at = self.at.add(shape.key_at() + shape.key);
-                    NonNull::slice_from_raw_parts(at, *len as usize).as_ref()
-                })
+                Seen::Text(unsafe { slice::from_raw_parts(text, *len as usize) })
             }
         }
     }
@@ -254,19 +259,14 @@ impl Block {
 
     /// The deadline; 0 without one.
     pub(crate) fn deadline(&self) -> u64 {
-        if self.head().key & HAS_DEADLINE == 0 {
-            return 0;
-        }
         // SAFETY: the part is there, initialised and aligned.
-        unsafe { self.at.add(size_of::<Head>()).cast::<u64>().read() }
+        let read = |place: *mut u64| unsafe { place.read() };
+        self.deadline_place().map_or(0, read)
     }
 
     fn deadline_mut(&mut self) -> Option<&mut u64> {
-        if self.head().key & HAS_DEADLINE == 0 {
-            return None;
-        }
         // SAFETY: as above, and the block is borrowed mutably.
-        Some(unsafe { self.at.add(size_of::<Head>()).cast::<u64>().as_mut() })
+        self.deadline_place().map(|place| unsafe { &mut *place })
     }
 
     /// Sets the deadline, or with 0 clears it.
@@ -285,19 +285,13 @@ impl Block {
 
     /// Where the value is in the log, if anything of it is.
     pub(crate) fn home(&self) -> Option<&Home> {
-        let shape = self.shape();
-        // SAFETY: the part is there if it is flagged, initialised and aligned.
-        shape
-            .home
-            .then(|| unsafe { self.at.add(shape.home_at()).cast::<Home>().as_ref() })
+        // SAFETY: the part is there, initialised and aligned.
+        self.home_place().map(|place| unsafe { &*place })
     }
 
     fn home_part_mut(&mut self) -> Option<&mut Home> {
-        let shape = self.shape();
         // SAFETY: as above, and the block is borrowed mutably.
-        shape
-            .home
-            .then(|| unsafe { self.at.add(shape.home_at()).cast::<Home>().as_mut() })
+        self.home_place().map(|place| unsafe { &mut *place })
     }
 
     /// Where the value is in the log, to be changed; an empty place is made where there is none.
@@ -340,16 +334,16 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let shape = self.shape();
-        // SAFETY: the parts are initialised and dropped once; the layout is the one of the allocation, which the shape
-        // told before its head was dropped.
-        unsafe {
-            ptr::drop_in_place(self.at.cast::<Head>().as_ptr());
-            if shape.home {
-                ptr::drop_in_place(self.at.add(shape.home_at()).cast::<Home>().as_ptr());
-            }
-            dealloc(self.at.as_ptr(), shape.layout());
+        // The head tells the layout as long as it is not dropped.
+        let (layout, home) = (self.shape().layout(), self.home_place());
+        // SAFETY: the head is initialised, and nothing looks at it again.
+        unsafe { self.at.cast::<Head>().drop_in_place() };
+        if let Some(home) = home {
+            // SAFETY: the part is there, initialised, and nothing looks at it again.
+            unsafe { home.drop_in_place() };
         }
+        // SAFETY: this is the layout of the allocation.
+        unsafe { dealloc(self.at.as_ptr(), layout) };
     }
 }
 

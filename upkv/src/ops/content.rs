@@ -9,7 +9,7 @@ use crate::keyspace::engine::DATABASES;
 use crate::keyspace::work::Work;
 use crate::rdb::{self, Value};
 use crate::sha1::sha1;
-use crate::value::Object;
+use crate::value::Seen;
 
 /// What stands for the content of keys or values.
 pub(crate) type Digest = [u8; 20];
@@ -58,13 +58,13 @@ pub(crate) fn digest_of_value(work: &mut Work<'_>, key: &[u8]) -> Result<Option<
 fn add_value(work: &mut Work<'_>, key: &[u8], digest: &mut Digest) -> Result<bool> {
     let now = work.now;
     let found = work.quietly(|work| -> Result<bool> {
-        let Some(object) = work.object(key)? else {
+        let Some(seen) = work.value(key)? else {
             return Ok(false);
         };
-        match rdb::value(object, now) {
+        match rdb::value(seen, now) {
             Ok(value) if value.is_empty() => return Ok(false),
             Ok(value) => add_known(&value, digest),
-            Err(_) => add_other(object, digest),
+            Err(_) => add_other(seen, digest),
         }
         Ok(true)
     })?;
@@ -123,9 +123,9 @@ fn add_known(value: &Value, digest: &mut Digest) {
 }
 
 /// Types that Redis has no digest for.
-fn add_other(object: &Object, digest: &mut Digest) {
+fn add_other(value: Seen<'_>, digest: &mut Digest) {
     mix(digest, &5_u32.to_be_bytes());
-    mix(digest, &object.encode());
+    mix(digest, &value.encode());
 }
 
 /// A score with 17 significant digits, the shorter way of the plain and the scientific one, as `%.17g` of C has it.

@@ -78,7 +78,7 @@ pub(super) fn not_at_root() -> Error {
 pub(super) fn put(work: &mut Work<'_>, key: &[u8], value: Node) -> Result<()> {
     check_size(key)?;
     Room::of(None).check(value.measure())?;
-    let expire_at = work.entry(key)?.map_or(0, |entry| entry.expire_at());
+    let expire_at = super::string::expire_at(work, key)?;
     work.put(key, Json::of_node(value).into_object(), expire_at)
 }
 

@@ -204,7 +204,7 @@ impl<'e> Seen<'e> {
         let mut out = Vec::new();
         match object {
             Object::Int(value) => {
-                out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes())
+                out.extend_from_slice(itoa::Buffer::new().format(*value).as_bytes());
             }
             Object::Short(text) => return Cow::Borrowed(text),
             Object::Bytes(bytes) => return Cow::Borrowed(bytes),

@@ -92,7 +92,7 @@ pub(crate) fn after_reply(bytes: &[u8], resp3: bool) -> Option<&[u8]> {
             .strip_prefix(b"\r\n"),
         b'_' | b',' | b'#' | b'(' if resp3 => Some(rest),
         b'|' if resp3 => {
-            for _ in 0..u64::try_from(count()?).ok()? * 2 + 1 {
+            for _ in 0..=u64::try_from(count()?).ok()? * 2 {
                 rest = after_reply(rest, resp3)?;
             }
             Some(rest)

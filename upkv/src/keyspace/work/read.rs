@@ -224,8 +224,8 @@ impl Work<'_> {
         shard.stats.promoted += 1;
         // What this work changes of the count is told from what the key took before it.
         if let Some(at) = position_of(&self.touched, index, probe, key) {
-            let touched = &mut self.touched[at];
-            touched.old_memory = touched.old_memory + after - before;
+            let noted = &mut self.touched[at];
+            noted.old_memory = noted.old_memory + after - before;
         }
         Ok(Some(Place::Hot { held, probe }))
     }
