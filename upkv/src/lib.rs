@@ -113,9 +113,10 @@ pub use crate::{
     transaction::Transaction,
     value::{Kind, owned::Value, stream::StreamId},
     view::{
-        BitOperation, Bits, Elements, Entries, Fields, Geo, GeoMatch, GeoPoint, GeoSearch, Hash,
-        HyperLogLog, Json, Keys, List, Members, Overflow, Scored, Set, SetMembers, Sort, Stream,
-        StreamGroup, StreamGroupInfo, StreamInfo, StreamPending, StreamTrim, Target, Waiting, Zset,
+        Aggregate, BitOperation, Bits, Elements, Entries, ExpireWhen, Fields, Geo, GeoMatch,
+        GeoPoint, GeoSearch, Hash, HyperLogLog, Json, Keys, List, ListEnd, Members, Overflow,
+        Scored, Set, SetMembers, Sort, Stream, StreamGroup, StreamGroupInfo, StreamInfo,
+        StreamPending, StreamTrim, Target, Waiting, Zset, ZsetEnd,
     },
 };
 

@@ -1,5 +1,7 @@
 //! Chapter: values as bytes in Redis' own format.
 
+use bytes::Bytes;
+
 use super::args::{self, Args};
 use super::reply::Reply;
 use super::row::{Command, ONE, data, rows};
@@ -7,8 +9,7 @@ use crate::error::{Error, Result};
 use crate::keyspace::access::Access;
 use crate::keyspace::work::Work;
 use crate::keyspace::work::event::Class;
-use crate::ops::{check_size, keys};
-use crate::rdb::{self, Refused};
+use crate::ops::{self, check_size};
 
 pub(super) static ROWS: &[Command] = rows! { "generic";
     "dump" 2 READ, ONE, data(dump), "2.6.0", "O(n) in the value",
@@ -18,18 +19,8 @@ pub(super) static ROWS: &[Command] = rows! { "generic";
 };
 
 fn dump(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
-    let now = work.now;
-    let Some(value) = work.value(args[1])? else {
-        return Ok(Reply::Null);
-    };
-    match rdb::value(value, now) {
-        Ok(value) if value.is_empty() => Ok(Reply::Null),
-        Ok(value) => Ok(Reply::bulk(bytes::Bytes::from(rdb::dump(&value)))),
-        Err(kind) => Err(Error::refused_with(format!(
-            "ERR values of type {} have no dump format",
-            kind.name()
-        ))),
-    }
+    let payload = ops::dump::dump(work, args[1])?;
+    Ok(payload.map_or(Reply::Null, |payload| Reply::bulk(Bytes::from(payload))))
 }
 
 /// What RESTORE is told beside key and payload.
@@ -75,25 +66,15 @@ fn restore(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     }
     let ttl = u64::try_from(args::int(args[2])?)
         .map_err(|_| Error::refused("ERR Invalid TTL value, must be >= 0"))?;
-    let value = rdb::restore(payload).map_err(|refused| match refused {
-        Refused::Footer => Error::refused("ERR DUMP payload version or checksum are wrong"),
-        Refused::Value => Error::refused("ERR Bad data format"),
-    })?;
-    let object = rdb::fresh(&value, &work.engine.hashers, work.now)
-        .map_err(|_| Error::refused("ERR Bad data format"))?;
     let deadline = match ttl {
         0 => 0,
         at if how.absolute => at,
         // No deadline is later than the last one there is.
         span => span.saturating_add(work.now).min(i64::MAX.cast_unsigned()),
     };
-    if (deadline != 0 && deadline <= work.now) || object.is_empty_collection() {
-        if work.remove(key)? {
-            work.notify(Class::GENERIC, "del", key);
-        }
+    if !ops::dump::restore(work, key, payload, deadline)? {
         return Ok(Reply::OK);
     }
-    keys::as_new(work, key, |work| work.put(key, object, deadline))?;
     let access = match (
         work.engine.evictor.counts(),
         how.frequency,

@@ -5,6 +5,7 @@
 
 pub(crate) mod bits;
 pub(crate) mod content;
+pub(crate) mod dump;
 pub(crate) mod field_ttl;
 pub(crate) mod geo;
 pub(crate) mod hash;

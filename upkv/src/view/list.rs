@@ -13,6 +13,32 @@ use crate::value::owned::Value;
 /// Elements read per step of an iterator.
 const PAGE_ELEMENTS: usize = 256;
 
+/// One end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListEnd {
+    /// Where position 0 is.
+    Front,
+    /// Where position -1 is.
+    Back,
+}
+
+impl ListEnd {
+    /// The word of commands for it.
+    pub(super) fn word(self) -> &'static [u8] {
+        match self {
+            Self::Front => b"LEFT",
+            Self::Back => b"RIGHT",
+        }
+    }
+
+    fn held(self) -> End {
+        match self {
+            Self::Front => End::Front,
+            Self::Back => End::Back,
+        }
+    }
+}
+
 /// The list at one key: elements in order, pushed and taken at both ends in O(1).
 ///
 /// Positions count from 0 at the front; negative ones from -1 at the back.
@@ -234,9 +260,34 @@ impl<'t, T: Target> List<'t, T> {
     ///
     /// As [`List::push_front`], also for the other key.
     pub fn pop_back_push_front(&self, to: impl AsRef<[u8]>) -> Result<Option<Value>> {
+        self.shift(ListEnd::Back, to, ListEnd::Front)
+    }
+
+    /// Moves the element at one end to an end of the list at another key, or of this one; the element.
+    ///
+    /// # Errors
+    ///
+    /// As [`List::pop_back_push_front`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use upkv::ListEnd::{Back, Front};
+    /// let db = upkv::Db::mount(&upkv::Store::memory()?, "jobs")?;
+    /// db.list("jobs").push_back_many(["first", "second"])?;
+    /// let job = db.list("jobs").shift(Front, "running", Back)?;
+    /// assert_eq!(job.expect("pushed above"), "first");
+    /// # Ok::<(), upkv::Error>(())
+    /// ```
+    pub fn shift(
+        &self,
+        take: ListEnd,
+        to: impl AsRef<[u8]>,
+        put: ListEnd,
+    ) -> Result<Option<Value>> {
         let to = to.as_ref();
         self.target.run(&self.key, true, |work| {
-            let moved = ops::list::shift(work, &self.key, to, End::Back, End::Front)?;
+            let moved = ops::list::shift(work, &self.key, to, take.held(), put.held())?;
             Ok(moved.map(|element| Value::from(Vec::from(element))))
         })
     }

@@ -3,6 +3,7 @@
 //! A view works on a [`crate::Db`] or inside a [`crate::Transaction`]; it binds a key and does no work
 //! until it is asked. Iterators read pages and hold no lock in between.
 
+mod any_key;
 mod bits;
 mod field_ttl;
 mod geo;
@@ -16,22 +17,28 @@ mod set_algebra;
 mod sort;
 mod stream;
 mod stream_group;
+mod text;
 mod waiting;
+mod waiting_many;
 mod zset;
+mod zset_algebra;
 
+pub use any_key::ExpireWhen;
 pub use bits::{BitOperation, Bits, Overflow};
 pub use geo::{Geo, GeoMatch, GeoPoint, GeoSearch};
 pub use hash::{Fields, Hash};
 pub use hyperloglog::HyperLogLog;
 pub use json::Json;
 pub use keys::Keys;
-pub use list::{Elements, List};
+pub use list::{Elements, List, ListEnd};
 pub use set::{Set, SetMembers};
 pub use sort::Sort;
 pub use stream::{Entries, Stream, StreamInfo, StreamTrim};
 pub use stream_group::{StreamGroup, StreamGroupInfo, StreamPending};
 pub use waiting::Waiting;
+pub use waiting_many::ZsetEnd;
 pub use zset::{Members, Scored, Zset};
+pub use zset_algebra::Aggregate;
 
 use crate::db::Db;
 use crate::error::Result;

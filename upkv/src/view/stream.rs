@@ -96,8 +96,8 @@ pub struct StreamInfo {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Stream<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
 }
 
 impl<'t, T: Target> Stream<'t, T> {

@@ -63,9 +63,9 @@ pub struct StreamGroupInfo {
 /// ```
 #[derive(Clone, Debug)]
 pub struct StreamGroup<'t, T: Target> {
-    target: &'t T,
-    key: Box<[u8]>,
-    name: Box<[u8]>,
+    pub(super) target: &'t T,
+    pub(super) key: Box<[u8]>,
+    pub(super) name: Box<[u8]>,
 }
 
 impl<'t, T: Target> StreamGroup<'t, T> {

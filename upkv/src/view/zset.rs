@@ -254,7 +254,7 @@ impl<'t, T: Target> Zset<'t, T> {
     }
 }
 
-fn score_bounds(scores: &impl RangeBounds<f64>) -> (ScoreBound, ScoreBound) {
+pub(super) fn score_bounds(scores: &impl RangeBounds<f64>) -> (ScoreBound, ScoreBound) {
     let bound = |bound: Bound<&f64>, open: f64| match bound {
         Bound::Included(score) => ScoreBound {
             score: *score,
