@@ -268,14 +268,14 @@ fn keys_are_moved_copied_and_restored_under_conditions() {
     assert_eq!(db.dump("a").expect("read"), None);
     let present = SetOptions::new().if_present();
     assert!(!db.restore("a", &payload, present).expect("not met"));
-    let minute = SetOptions::new().expire_in(Duration::from_secs(60));
+    let minute = SetOptions::new().expire_in(Duration::from_mins(1));
     assert!(db.restore("a", &payload, minute).expect("restored"));
     assert!(
         db.restore("a", &payload, SetOptions::new().keep_ttl())
             .expect("restored")
     );
     let left = db.ttl("a").expect("read");
-    assert_eq!(left, Ttl::Left(Duration::from_secs(60)));
+    assert_eq!(left, Ttl::Left(Duration::from_mins(1)));
     let at = db.deadline("a").expect("read").expect("set above");
     assert_eq!(at, Timestamp::from_millis(1_700_000_060_000));
     assert!(
