@@ -440,7 +440,7 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     let pick = |zset: &crate::value::zset::Zset| {
         let rank = usize::try_from(mount.random() % zset.len().max(1) as u64).unwrap_or(0);
         let item = zset.at(rank)?;
-        Some((bytes::Bytes::copy_from_slice(&item.member), item.score))
+        Some((bytes::Bytes::copy_from_slice(item.member), item.score))
     };
     let Some((count, rest)) = options.split_first() else {
         let picked = work.zset(key)?.and_then(pick);
@@ -462,8 +462,8 @@ pub(super) fn zrandmember(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply>
     if count < 0 {
         picked.extend((0..args::repetitions(count)?).map_while(|_| pick(zset)));
     } else {
-        let copy = |item: &crate::value::zset::Item| {
-            (bytes::Bytes::copy_from_slice(&item.member), item.score)
+        let copy = |item: crate::value::zset::Item<'_>| {
+            (bytes::Bytes::copy_from_slice(item.member), item.score)
         };
         picked.extend(zset.iter(0..usize::MAX).map(copy));
         shuffle_prefix(&mut picked, count.unsigned_abs(), || mount.random());
@@ -482,9 +482,9 @@ pub(super) fn zscan(work: &mut Work<'_>, args: &Args<'_>) -> Result<Reply> {
     let next = zset.scan(cursor, options.count, |item| {
         if options
             .pattern
-            .is_none_or(|pattern| glob::matches(pattern, &item.member))
+            .is_none_or(|pattern| glob::matches(pattern, item.member))
         {
-            items.push(Reply::bulk_copy(&item.member));
+            items.push(Reply::bulk_copy(item.member));
             items.push(score_text(item.score));
         }
     });

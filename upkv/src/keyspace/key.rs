@@ -28,6 +28,17 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Bytes that a key takes beside itself.
+    pub(crate) fn heap_bytes_of(key: &[u8]) -> usize {
+        if key.len() <= INLINE_BYTES {
+            0
+        } else {
+            key.len()
+        }
+    }
+}
+
 impl From<&[u8]> for Key {
     fn from(key: &[u8]) -> Self {
         Self::in_place(key).unwrap_or_else(|| Self(Bytes::Elsewhere(key.into())))

@@ -104,7 +104,7 @@ fn matches(zset: &Zset, search: &Search, most: usize) -> Vec<Match> {
                 continue;
             };
             found.push(Match {
-                member: Bytes::copy_from_slice(&item.member),
+                member: Bytes::copy_from_slice(item.member),
                 score: item.score,
                 place,
                 distance,

@@ -75,7 +75,7 @@ fn elements(work: &mut Work<'_>, key: &[u8], reverse: bool) -> Result<Vec<Bytes>
         None => Vec::new(),
         Some(Object::Zset(zset)) => zset
             .iter(0..usize::MAX)
-            .map(|item| Bytes::copy_from_slice(&item.member))
+            .map(|item| Bytes::copy_from_slice(item.member))
             .collect(),
         Some(Object::List(list)) => list.iter(0..usize::MAX).map(own).collect(),
         Some(Object::Set(set)) => set.iter().map(own).collect(),

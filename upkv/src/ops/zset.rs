@@ -265,7 +265,8 @@ fn clamp_ranks(len: usize, start: i64, end: i64) -> Range<usize> {
 
 fn collect(zset: &Zset, ranks: Range<usize>, reverse: bool) -> Vec<Scored> {
     let items = zset.iter(ranks);
-    let copy = |item: &crate::value::zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
+    let copy =
+        |item: crate::value::zset::Item<'_>| (Bytes::copy_from_slice(item.member), item.score);
     if reverse {
         items.rev().map(copy).collect()
     } else {
@@ -440,8 +441,8 @@ pub(crate) fn intersection_len(work: &mut Work<'_>, keys: &[&[u8]], limit: usize
             let set = work.read::<Set>(smallest)?;
             set.and_then(|set| set.scan(from, PAGE_MEMBERS, take))
         } else {
-            let take = |item: &crate::value::zset::Item| {
-                page.push(Bytes::copy_from_slice(&item.member));
+            let take = |item: crate::value::zset::Item<'_>| {
+                page.push(Bytes::copy_from_slice(item.member));
             };
             let zset = work.zset(smallest)?;
             zset.and_then(|zset| zset.scan(from, PAGE_MEMBERS, take))

@@ -21,6 +21,27 @@ pub(crate) fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Makes room for bytes that are to come. Many small values stay as they are, so room is made for an eighth more, not
+/// for twice as much.
+pub(crate) fn make_room(out: &mut Vec<u8>, bytes: usize) {
+    const STEP: usize = 16;
+    let len = out.len();
+    if out.capacity() - len < bytes {
+        out.reserve_exact(bytes.max(STEP).max(len / 8));
+    }
+}
+
+/// Puts bytes in at a position, before what is there.
+pub(crate) fn insert(out: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    make_room(out, bytes.len());
+    let len = out.len();
+    out.extend_from_slice(bytes);
+    if at < len {
+        out.copy_within(at..len, at + bytes.len());
+        out[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
 /// Bytes that [`put`] takes for a string of `len` bytes.
 pub(crate) fn put_size(len: usize) -> usize {
     let bits = usize::BITS - len.leading_zeros();
@@ -100,6 +121,19 @@ mod tests {
             let mut walk = Walk::new(&out);
             assert_eq!(walk.bytes(), Some(&text[..]));
             assert!(walk.is_done());
+        }
+    }
+
+    #[test]
+    fn insertions_are_those_of_a_vector_with_little_to_spare() {
+        let (mut out, mut model) = (Vec::new(), Vec::new());
+        for step in 0..200_usize {
+            let bytes = vec![step.to_le_bytes()[0]; step % 23];
+            let at = step * 7 % (model.len() + 1);
+            insert(&mut out, at, &bytes);
+            model.splice(at..at, bytes);
+            assert_eq!(out, model);
+            assert!(out.capacity() <= out.len() + 23 + out.len() / 8);
         }
     }
 

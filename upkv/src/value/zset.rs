@@ -1,65 +1,106 @@
 //! The sorted set type: members ordered by score, then bytes, with ranks.
 //!
-//! A counted [`Tree`] holds the order; a member [`Table`] is added when the set outgrows the small
-//! form, so that `ZSCORE` stays O(1). Both share the member bytes. Scores are never NaN and never -0.
+//! A [`Small`] set is one buffer. A large one is a counted [`Tree`] that holds the order, and a member [`Table`], so that
+//! `ZSCORE` stays O(1); both share the member bytes. Scores are never NaN and never -0. A set that outgrew the small form
+//! never goes back, as in Redis.
+
+mod small;
 
 use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::forms::Small;
+use smallvec::SmallVec;
+use triomphe::ThinArc;
+
+use self::small::Small;
+use super::forms;
 use super::packed::{self, Walk};
-use super::tree::{Iter, Tree};
+use super::tree::{self, Tree};
+use crate::keyspace::key::Key;
 use crate::keyspace::table::{Hashers, Keyed, Table};
 
 const OP_SET: u8 = 1;
 const OP_REMOVE: u8 = 2;
 
 /// One member with its score.
-#[derive(Clone, Debug)]
-pub(crate) struct Item {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'z> {
     pub(crate) score: f64,
-    pub(crate) member: Arc<[u8]>,
+    pub(crate) member: &'z [u8],
 }
 
-impl Item {
-    fn new(score: f64, member: &[u8]) -> Self {
-        Self {
-            score,
-            member: member.into(),
-        }
-    }
-
-    fn order(&self, score: f64, member: &[u8]) -> Ordering {
-        self.score
-            .total_cmp(&score)
-            .then_with(|| (*self.member).cmp(member))
-    }
-}
-
-impl PartialEq for Item {
+impl PartialEq for Item<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Item {}
+impl Eq for Item<'_> {}
 
-impl PartialOrd for Item {
+impl PartialOrd for Item<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Item {
+impl Ord for Item<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.order(other.score, &other.member)
+        self.score
+            .total_cmp(&other.score)
+            .then_with(|| self.member.cmp(other.member))
     }
 }
 
-impl Keyed for Item {
+/// A member of a large set.
+#[derive(Clone)]
+struct Shared {
+    score: f64,
+    member: ThinArc<(), u8>,
+}
+
+impl Shared {
+    /// Bytes of a member's allocation beside its own: a counter and a length.
+    const BESIDE: usize = 2 * size_of::<usize>();
+
+    fn new(item: Item<'_>) -> Self {
+        Self {
+            score: item.score,
+            member: ThinArc::from_header_and_slice((), item.member),
+        }
+    }
+
+    fn item(&self) -> Item<'_> {
+        Item {
+            score: self.score,
+            member: &self.member.slice,
+        }
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        self.item() == other.item()
+    }
+}
+
+impl Eq for Shared {}
+
+impl PartialOrd for Shared {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Shared {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.item().cmp(&other.item())
+    }
+}
+
+impl Keyed for Shared {
     fn key(&self) -> &[u8] {
-        &self.member
+        &self.member.slice
     }
 }
 
@@ -87,8 +128,19 @@ pub(crate) enum LexBound {
 #[derive(Debug)]
 pub(crate) struct Zset {
     hashers: Arc<Hashers>,
-    tree: Tree<Item>,
-    members: Option<Table<Item>>,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Small(Small),
+    Large(Box<Large>),
+}
+
+#[derive(Debug)]
+struct Large {
+    tree: Tree<Shared>,
+    members: Table<Shared>,
     /// Bytes of all members.
     data_bytes: usize,
 }
@@ -96,7 +148,7 @@ pub(crate) struct Zset {
 /// What takes one change back.
 #[derive(Debug)]
 pub(crate) struct Undo {
-    member: Box<[u8]>,
+    member: Key,
     score: Option<f64>,
 }
 
@@ -107,47 +159,114 @@ impl Undo {
     }
 }
 
-impl Zset {
-    pub(crate) fn new(hashers: Arc<Hashers>) -> Self {
+impl Large {
+    fn new(hashers: &Arc<Hashers>) -> Self {
         Self {
-            hashers,
             tree: Tree::new(),
-            members: None,
+            members: Table::new(Arc::clone(hashers), 0),
             data_bytes: 0,
         }
     }
 
+    fn set(&mut self, item: Item<'_>) -> Option<f64> {
+        let probe = self.members.hashers().probe(item.member);
+        let Some(present) = self.members.find_mut(probe, item.member) else {
+            let new = Shared::new(item);
+            self.data_bytes += item.member.len();
+            self.tree.insert(new.clone());
+            self.members.insert_new(probe, new);
+            return None;
+        };
+        let before = present.score;
+        if before.to_bits() != item.score.to_bits() {
+            self.tree.remove(present);
+            present.score = item.score;
+            self.tree.insert(present.clone());
+        }
+        Some(before)
+    }
+
+    fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let removed = self.members.remove(member)?;
+        self.tree.remove(&removed);
+        self.data_bytes -= member.len();
+        Some(removed.score)
+    }
+}
+
+/// Members in order, from either end.
+pub(crate) struct Iter<'z>(Items<'z>);
+
+enum Items<'z> {
+    Small(smallvec::IntoIter<[Item<'z>; 8]>),
+    Large(tree::Iter<'z, Shared>),
+}
+
+impl std::fmt::Debug for Iter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}
+
+impl<'z> Iterator for Iter<'z> {
+    type Item = Item<'z>;
+
+    fn next(&mut self) -> Option<Item<'z>> {
+        match &mut self.0 {
+            Items::Small(items) => items.next(),
+            Items::Large(items) => items.next().map(Shared::item),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Items::Small(items) => items.next_back(),
+            Items::Large(items) => items.next_back().map(Shared::item),
+        }
+    }
+}
+
+impl Zset {
+    pub(crate) fn new(hashers: Arc<Hashers>) -> Self {
+        Self {
+            hashers,
+            form: Form::Small(Small::default()),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.tree.len()
+        match &self.form {
+            Form::Small(small) => small.len(),
+            Form::Large(large) => large.tree.len(),
+        }
     }
 
     /// Whether the small form is in use.
     pub(crate) fn is_small(&self) -> bool {
-        self.members.is_none()
+        matches!(self.form, Form::Small(_))
     }
 
     /// Bytes this value keeps in memory.
     pub(crate) fn memory(&self) -> usize {
-        // Both counters of a shared member.
-        const SHARED_BYTES: usize = 2 * size_of::<usize>();
-        let members = self.members.as_ref().map_or(0, Table::memory);
         size_of::<Self>()
-            + self.data_bytes
-            + self.len() * SHARED_BYTES
-            + self.tree.memory()
-            + members
+            + match &self.form {
+                Form::Small(small) => small.memory(),
+                Form::Large(large) => {
+                    size_of::<Large>()
+                        + large.data_bytes
+                        + large.tree.len() * Shared::BESIDE
+                        + large.tree.memory()
+                        + large.members.memory()
+                }
+            }
     }
 
     pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
-        self.item(member).map(|item| item.score)
-    }
-
-    fn item(&self, member: &[u8]) -> Option<&Item> {
-        match &self.members {
-            Some(table) => table.get(member),
-            None => self
-                .iter(0..usize::MAX)
-                .find(|item| *item.member == *member),
+        match &self.form {
+            Form::Small(small) => small.score(member),
+            Form::Large(large) => large.members.get(member).map(|found| found.score),
         }
     }
 
@@ -156,48 +275,35 @@ impl Zset {
         self.set_within(member, score, self.hashers.forms.zset())
     }
 
-    fn set_within(&mut self, member: &[u8], score: f64, small: Small) -> Undo {
+    fn set_within(&mut self, member: &[u8], score: f64, small: forms::Small) -> Undo {
         debug_assert!(!score.is_nan(), "NaN has no place in the order");
         let score = if score == 0.0 { 0.0 } else { score };
-        let old = self.item(member).cloned();
-        let previous = old.as_ref().map(|item| item.score);
-        let undo = Undo {
+        let item = Item { score, member };
+        if member.len() > small.bytes {
+            self.grow();
+        }
+        let previous = match &mut self.form {
+            Form::Small(set) => set.set(item),
+            Form::Large(large) => large.set(item),
+        };
+        if self.len() > small.items {
+            self.grow();
+        }
+        Undo {
             member: member.into(),
             score: previous,
-        };
-        if previous == Some(score) {
-            return undo;
         }
-        let item = if let Some(old) = old {
-            self.tree.remove(&old);
-            Item {
-                score,
-                member: old.member,
-            }
-        } else {
-            self.data_bytes += member.len();
-            Item::new(score, member)
-        };
-        self.tree.insert(item.clone());
-        if let Some(table) = &mut self.members {
-            table.insert(item);
-        } else if self.tree.len() > small.items || member.len() > small.bytes {
-            self.index_members();
-        }
-        undo
     }
 
     /// Removes a member; what takes it back, if it was there.
     pub(crate) fn remove(&mut self, member: &[u8]) -> Option<Undo> {
-        let item = self.item(member)?.clone();
-        self.tree.remove(&item);
-        if let Some(table) = &mut self.members {
-            table.remove(member);
-        }
-        self.data_bytes -= member.len();
+        let score = match &mut self.form {
+            Form::Small(small) => small.remove(member),
+            Form::Large(large) => large.remove(member),
+        };
         Some(Undo {
             member: member.into(),
-            score: Some(item.score),
+            score: Some(score?),
         })
     }
 
@@ -213,22 +319,29 @@ impl Zset {
         }
     }
 
+    fn partition_point(&self, mut before: impl FnMut(Item<'_>) -> bool) -> usize {
+        match &self.form {
+            Form::Small(small) => small.partition_point(before),
+            Form::Large(large) => large.tree.partition_point(|item| before(item.item())),
+        }
+    }
+
     /// Rank of a member, lowest score first, and its score.
     pub(crate) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
-        let item = self.item(member)?;
-        Some((self.tree.partition_point(|other| other < item), item.score))
+        let score = self.score(member)?;
+        Some((self.rank_of_position(score, member), score))
     }
 
     /// Ranks whose scores lie between two bounds.
     pub(crate) fn ranks_by_score(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
-        let start = self.tree.partition_point(|item| {
+        let start = self.partition_point(|item| {
             if min.exclusive {
                 item.score <= min.score
             } else {
                 item.score < min.score
             }
         });
-        let end = self.tree.partition_point(|item| {
+        let end = self.partition_point(|item| {
             if max.exclusive {
                 item.score < max.score
             } else {
@@ -240,13 +353,13 @@ impl Zset {
 
     /// Ranks whose members lie between two bounds; meaningful when all scores are equal.
     pub(crate) fn ranks_by_lex(&self, min: &LexBound, max: &LexBound) -> Range<usize> {
-        let start = self.tree.partition_point(|item| match min {
+        let start = self.partition_point(|item| match min {
             LexBound::Lowest => false,
             LexBound::Highest => true,
             LexBound::Inclusive(bound) => *item.member < **bound,
             LexBound::Exclusive(bound) => *item.member <= **bound,
         });
-        let end = self.tree.partition_point(|item| match max {
+        let end = self.partition_point(|item| match max {
             LexBound::Lowest => false,
             LexBound::Highest => true,
             LexBound::Inclusive(bound) => *item.member <= **bound,
@@ -257,24 +370,31 @@ impl Zset {
 
     /// Number of members before a position in the order, whether or not a member is there.
     pub(crate) fn rank_of_position(&self, score: f64, member: &[u8]) -> usize {
-        self.tree
-            .partition_point(|item| item.order(score, member).is_lt())
+        self.partition_point(|item| item < Item { score, member })
     }
 
     /// Number of members up to and including a position in the order.
     pub(crate) fn rank_after(&self, score: f64, member: &[u8]) -> usize {
-        self.tree
-            .partition_point(|item| item.order(score, member).is_le())
+        self.partition_point(|item| item <= Item { score, member })
     }
 
     /// Members with ranks in `ranks`, from either end.
-    pub(crate) fn iter(&self, ranks: Range<usize>) -> Iter<'_, Item> {
-        self.tree.range(ranks)
+    pub(crate) fn iter(&self, ranks: Range<usize>) -> Iter<'_> {
+        match &self.form {
+            Form::Small(small) => {
+                let items = small.iter().skip(ranks.start).take(ranks.len());
+                Iter(Items::Small(items.collect::<SmallVec<_>>().into_iter()))
+            }
+            Form::Large(large) => Iter(Items::Large(large.tree.range(ranks))),
+        }
     }
 
     /// The member at a rank.
-    pub(crate) fn at(&self, rank: usize) -> Option<&Item> {
-        self.tree.get(rank)
+    pub(crate) fn at(&self, rank: usize) -> Option<Item<'_>> {
+        match &self.form {
+            Form::Small(small) => small.iter().nth(rank),
+            Form::Large(large) => large.tree.get(rank).map(Shared::item),
+        }
     }
 
     /// One scan step; see [`Table::scan`]. A small set is returned whole.
@@ -282,13 +402,17 @@ impl Zset {
         &'z self,
         from: u64,
         count: usize,
-        emit: impl FnMut(&'z Item),
+        mut emit: impl FnMut(Item<'z>),
     ) -> Option<u64> {
-        if let Some(table) = &self.members {
-            return table.scan(from, count, emit);
+        match &self.form {
+            Form::Small(small) => {
+                small.iter().for_each(emit);
+                None
+            }
+            Form::Large(large) => large
+                .members
+                .scan(from, count, |member| emit(member.item())),
         }
-        self.iter(0..usize::MAX).for_each(emit);
-        None
     }
 
     /// Appends the whole value: form (1: the large one), member count, then score bits and members in order.
@@ -297,7 +421,7 @@ impl Zset {
         packed::put_len(out, self.len());
         for item in self.iter(0..usize::MAX) {
             out.extend_from_slice(&item.score.to_bits().to_le_bytes());
-            packed::put(out, &item.member);
+            packed::put(out, item.member);
         }
     }
 
@@ -312,11 +436,11 @@ impl Zset {
         let count = walk.len()?;
         let mut zset = Self::new(hashers);
         if large {
-            zset.index_members();
+            zset.grow();
         }
         for _ in 0..count {
             let score = read_score(&mut walk)?;
-            zset.set_within(walk.bytes()?, score, Small::CAP);
+            zset.set_within(walk.bytes()?, score, forms::Small::CAP);
         }
         let same_form = zset.is_small() != large;
         (walk.is_done() && zset.len() == count && same_form).then_some(zset)
@@ -353,12 +477,15 @@ impl Zset {
         Some(())
     }
 
-    fn index_members(&mut self) {
-        let mut table = Table::new(Arc::clone(&self.hashers), 0);
-        for item in self.tree.range(0..usize::MAX) {
-            table.insert(item.clone());
+    /// Goes over to the large form.
+    fn grow(&mut self) {
+        if let Form::Small(small) = &self.form {
+            let mut large = Box::new(Large::new(&self.hashers));
+            for item in small.iter() {
+                large.set(item);
+            }
+            self.form = Form::Large(large);
         }
-        self.members = Some(table);
     }
 }
 

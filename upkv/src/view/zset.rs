@@ -318,7 +318,7 @@ impl<T: Target> Members<'_, T> {
             return Ok(VecDeque::new());
         };
         let ranks = self.ranks(zset);
-        let copy = |item: &zset::Item| (Bytes::copy_from_slice(&item.member), item.score);
+        let copy = |item: zset::Item<'_>| (Bytes::copy_from_slice(item.member), item.score);
         Ok(if from_back {
             zset.iter(ranks)
                 .rev()

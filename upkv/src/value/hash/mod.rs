@@ -11,11 +11,14 @@ mod live;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use self::deadlines::Deadlines;
 pub(crate) use self::live::Live;
 use super::PartDeadlines;
 use super::forms::Small;
 use super::packed::{self, Walk};
+use crate::keyspace::key::Key;
 use crate::keyspace::table::{Hashers, Keyed, Table};
 
 /// Fields and values of one key.
@@ -32,7 +35,7 @@ pub(crate) struct Hash {
 #[derive(Debug)]
 enum Form {
     Packed { bytes: Vec<u8>, count: usize },
-    Table(Table<Field>),
+    Table(Box<Table<Field>>),
 }
 
 /// A field and its value in one allocation.
@@ -63,7 +66,7 @@ impl Keyed for Field {
 /// What takes one change back.
 #[derive(Debug)]
 pub(crate) struct Undo {
-    field: Box<[u8]>,
+    field: Key,
     value: Before,
     deadline: u64,
 }
@@ -74,7 +77,7 @@ enum Before {
     /// As it is: only the deadline was changed.
     Same,
     Absent,
-    Value(Box<[u8]>),
+    Value(Key),
 }
 
 impl Hash {
@@ -107,7 +110,7 @@ impl Hash {
         size_of::<Self>()
             + match &self.form {
                 Form::Packed { bytes, .. } => bytes.capacity(),
-                Form::Table(table) => self.data_bytes + table.memory(),
+                Form::Table(table) => size_of::<Table<Field>>() + self.data_bytes + table.memory(),
             }
             + self.deadlines.as_ref().map_or(0, |all| all.memory())
     }
@@ -139,17 +142,26 @@ impl Hash {
         if field.len() > small.bytes || value.len() > small.bytes {
             self.unpack();
         }
-        let old: Option<Box<[u8]>> = match &mut self.form {
+        let old: Option<Key> = match &mut self.form {
             Form::Packed { bytes, count } => {
                 let found = find_packed(bytes, field);
                 if let Some((_, old)) = &found {
-                    let previous: Box<[u8]> = bytes[old.clone()].into();
-                    let mut replacement = Vec::with_capacity(packed::put_size(value.len()));
-                    packed::put(&mut replacement, value);
-                    // The old length prefix goes with the old value; small values have one byte of it.
-                    bytes.splice(old.start - 1..old.end, replacement);
+                    let previous = Key::from(&bytes[old.clone()]);
+                    if previous.len() == value.len() {
+                        bytes[old.clone()].copy_from_slice(value);
+                    } else {
+                        let mut replacement = SmallVec::<[u8; 72]>::new();
+                        packed::put_len(&mut replacement, value.len());
+                        replacement.extend_from_slice(value);
+                        // The old length prefix goes with the old value; small values have one byte of it.
+                        let at = old.start - 1;
+                        bytes.drain(at..old.end);
+                        packed::insert(bytes, at, &replacement);
+                    }
                     Some(previous)
                 } else {
+                    let more = packed::put_size(field.len()) + packed::put_size(value.len());
+                    packed::make_room(bytes, more);
                     packed::put(bytes, field);
                     packed::put(bytes, value);
                     *count += 1;
@@ -176,7 +188,7 @@ impl Hash {
 
     /// Removes a field; what takes it back, if it was there.
     pub(crate) fn remove(&mut self, field: &[u8]) -> Option<Undo> {
-        let old: Box<[u8]> = match &mut self.form {
+        let old: Key = match &mut self.form {
             Form::Packed { bytes, count } => {
                 let (entry, value) = find_packed(bytes, field)?;
                 let old = bytes[value].into();
@@ -299,7 +311,7 @@ impl Hash {
             while let (Some(field), Some(value)) = (walk.bytes(), walk.bytes()) {
                 table.insert(Field::new(field, value));
             }
-            self.form = Form::Table(table);
+            self.form = Form::Table(Box::new(table));
         }
     }
 }

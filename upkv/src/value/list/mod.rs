@@ -160,6 +160,10 @@ impl List {
 
     fn insert_node(&mut self, at: usize, node: Node) {
         self.node_bytes += node.capacity();
+        if self.nodes.is_empty() {
+            // Most lists never need a second one.
+            self.nodes.reserve_exact(1);
+        }
         self.nodes.insert(at, node);
     }
 

@@ -18,7 +18,10 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use crate::number;
+use crate::value::packed;
 
 const TEXT_6: u8 = 0x80;
 const TEXT_12: u8 = 0xc0;
@@ -38,11 +41,14 @@ pub(super) struct Node {
 
 /// An element in the form in which nodes hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry(Vec<u8>);
+pub(crate) struct Entry(Buffer);
+
+/// Short elements need no allocation on their way into a node.
+type Buffer = SmallVec<[u8; 40]>;
 
 impl Entry {
     pub(crate) fn new(element: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(element.len() + 12);
+        let mut bytes = Buffer::with_capacity(element.len() + 12);
         match number::parse_i64(element).filter(|_| element.len() <= 20) {
             Some(value) => put_int(&mut bytes, value),
             None => put_text(&mut bytes, element),
@@ -56,7 +62,7 @@ impl Entry {
     }
 }
 
-fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+fn put_text(out: &mut Buffer, text: &[u8]) {
     let len = u32::try_from(text.len()).expect("elements are at most 512 MiB");
     let [low, high, ..] = len.to_le_bytes();
     match len {
@@ -70,7 +76,7 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-fn put_int(out: &mut Vec<u8>, value: i64) {
+fn put_int(out: &mut Buffer, value: i64) {
     let le = value.to_le_bytes();
     match value {
         0..=127 => out.push(le[0]),
@@ -97,7 +103,7 @@ fn put_int(out: &mut Vec<u8>, value: i64) {
     }
 }
 
-fn put_tail(out: &mut Vec<u8>) {
+fn put_tail(out: &mut Buffer) {
     let len = out.len();
     let groups = (usize::BITS - len.leading_zeros()).div_ceil(7).max(1);
     for group in (0..groups).rev() {
@@ -180,7 +186,7 @@ fn element(entry: &[u8]) -> Cow<'_, [u8]> {
 impl Node {
     pub(super) fn with(entry: &Entry) -> Self {
         Self {
-            bytes: entry.0.clone(),
+            bytes: entry.0.to_vec(),
             count: 1,
         }
     }
@@ -207,14 +213,6 @@ impl Node {
         self.bytes.shrink_to_fit();
     }
 
-    fn reserve(&mut self, more: usize) {
-        let len = self.bytes.len();
-        if self.bytes.capacity() - len < more {
-            // An eighth of slack keeps pushes cheap and memory close to the data.
-            self.bytes.reserve_exact(more.max(len / 8));
-        }
-    }
-
     /// Byte offset of the element at a position, walked to from the nearer end.
     fn offset(&self, index: usize) -> usize {
         if index * 2 <= self.count {
@@ -238,13 +236,8 @@ impl Node {
 
     /// Inserts before the element at `index`, or at the end.
     pub(super) fn insert(&mut self, index: usize, entry: &Entry) {
-        self.reserve(entry.len());
-        if index == self.count {
-            self.bytes.extend_from_slice(&entry.0);
-        } else {
-            let at = self.offset(index);
-            self.bytes.splice(at..at, entry.0.iter().copied());
-        }
+        let at = self.offset(index);
+        packed::insert(&mut self.bytes, at, &entry.0);
         self.count += 1;
     }
 
@@ -300,7 +293,7 @@ impl Node {
     pub(super) fn matches<'n>(&'n self, entry: &'n Entry) -> impl Iterator<Item = usize> + 'n {
         self.entries()
             .enumerate()
-            .filter(|(_, bytes)| *bytes == entry.0)
+            .filter(|(_, bytes)| **bytes == *entry.0)
             .map(|(index, _)| index)
     }
 

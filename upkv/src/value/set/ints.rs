@@ -1,5 +1,7 @@
 //! A sorted array of integers, all of the smallest width that holds the widest: the form of small sets of numbers.
 
+use crate::value::packed;
+
 /// Distinct integers in ascending order, of `width` bytes each.
 #[derive(Debug)]
 pub(crate) struct Ints {
@@ -74,9 +76,7 @@ impl Ints {
         };
         self.widen(width_of(value));
         let (width, le) = (usize::from(self.width), value.to_le_bytes());
-        self.bytes.reserve_exact(width);
-        self.bytes
-            .splice(index * width..index * width, le[..width].iter().copied());
+        packed::insert(&mut self.bytes, index * width, &le[..width]);
         true
     }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use self::ints::Ints;
 use super::forms::Small;
 use super::packed::{self, Walk};
+use crate::keyspace::key::Key;
 use crate::keyspace::table::{Hashers, Keyed, Table};
 use crate::number;
 
@@ -27,19 +28,44 @@ use crate::number;
 pub(crate) struct Set {
     hashers: Arc<Hashers>,
     form: Form,
-    /// Bytes of all members of a table.
-    data_bytes: usize,
 }
 
 #[derive(Debug)]
 enum Form {
     Ints(Ints),
     Packed { bytes: Vec<u8>, count: usize },
-    Table(Table<Member>),
+    Table(Box<Large>),
 }
 
 #[derive(Debug)]
-struct Member(Box<[u8]>);
+struct Large {
+    table: Table<Member>,
+    /// Bytes that the members take beside the table.
+    data_bytes: usize,
+}
+
+impl Large {
+    fn new(hashers: &Arc<Hashers>) -> Self {
+        Self {
+            table: Table::new(Arc::clone(hashers), 0),
+            data_bytes: 0,
+        }
+    }
+
+    /// Whether the member is new.
+    fn add(&mut self, member: &[u8]) -> bool {
+        let probe = self.table.hashers().probe(member);
+        if self.table.find(probe, member).is_some() {
+            return false;
+        }
+        self.table.insert_new(probe, Member(member.into()));
+        self.data_bytes += Key::heap_bytes_of(member);
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Member(Key);
 
 impl Keyed for Member {
     fn key(&self) -> &[u8] {
@@ -50,8 +76,8 @@ impl Keyed for Member {
 /// What takes one change back.
 #[derive(Debug)]
 pub(crate) enum Undo {
-    Added(Box<[u8]>),
-    Removed(Box<[u8]>),
+    Added(Key),
+    Removed(Key),
 }
 
 impl Set {
@@ -59,7 +85,6 @@ impl Set {
         Self {
             hashers,
             form: Form::Ints(Ints::new()),
-            data_bytes: 0,
         }
     }
 
@@ -67,7 +92,7 @@ impl Set {
         match &self.form {
             Form::Ints(ints) => ints.len(),
             Form::Packed { count, .. } => *count,
-            Form::Table(table) => table.len(),
+            Form::Table(large) => large.table.len(),
         }
     }
 
@@ -86,7 +111,7 @@ impl Set {
             + match &self.form {
                 Form::Ints(ints) => ints.memory(),
                 Form::Packed { bytes, .. } => bytes.capacity(),
-                Form::Table(table) => self.data_bytes + table.memory(),
+                Form::Table(large) => size_of::<Large>() + large.data_bytes + large.table.memory(),
             }
     }
 
@@ -94,7 +119,7 @@ impl Set {
         match &self.form {
             Form::Ints(ints) => number::parse_i64(member).is_some_and(|value| ints.contains(value)),
             Form::Packed { bytes, .. } => find_packed(bytes, member).is_some(),
-            Form::Table(table) => table.get(member).is_some(),
+            Form::Table(large) => large.table.get(member).is_some(),
         }
     }
 
@@ -122,19 +147,17 @@ impl Set {
                 return None;
             }
             if *count < small.items && member.len() <= small.bytes {
+                packed::make_room(bytes, packed::put_size(member.len()));
                 packed::put(bytes, member);
                 *count += 1;
                 return Some(Undo::Added(member.into()));
             }
             self.unpack();
         }
-        if let Form::Table(table) = &mut self.form {
-            let probe = self.hashers.probe(member);
-            if table.find(probe, member).is_some() {
-                return None;
-            }
-            table.insert_new(probe, Member(member.into()));
-            self.data_bytes += member.len();
+        if let Form::Table(large) = &mut self.form
+            && !large.add(member)
+        {
+            return None;
         }
         Some(Undo::Added(member.into()))
     }
@@ -149,9 +172,9 @@ impl Set {
                 *count -= 1;
                 true
             }
-            Form::Table(table) => {
-                table.remove(member)?;
-                self.data_bytes -= member.len();
+            Form::Table(large) => {
+                large.table.remove(member)?;
+                large.data_bytes -= Key::heap_bytes_of(member);
                 true
             }
         };
@@ -174,14 +197,20 @@ impl Set {
                 let mut walk = Walk::new(bytes);
                 Box::new(std::iter::from_fn(move || walk.bytes().map(Cow::Borrowed)))
             }
-            Form::Table(table) => Box::new(table.iter().map(|member| Cow::Borrowed(member.key()))),
+            Form::Table(large) => {
+                let members = large.table.iter();
+                Box::new(members.map(|member| Cow::Borrowed(member.key())))
+            }
         }
     }
 
     /// One member, picked by `random`.
     pub(crate) fn pick(&self, random: u64) -> Option<Cow<'_, [u8]>> {
         match &self.form {
-            Form::Table(table) => table.pick(random).map(|member| Cow::Borrowed(member.key())),
+            Form::Table(large) => {
+                let picked = large.table.pick(random);
+                picked.map(|member| Cow::Borrowed(member.key()))
+            }
             _ if self.len() == 0 => None,
             form => {
                 let at = usize::try_from(random % self.len() as u64).unwrap_or(0);
@@ -195,8 +224,8 @@ impl Set {
 
     /// One scan step; see [`Table::scan`]. A small set is returned whole.
     pub(crate) fn scan(&self, from: u64, count: usize, mut emit: impl FnMut(&[u8])) -> Option<u64> {
-        if let Form::Table(table) = &self.form {
-            return table.scan(from, count, |member| emit(member.key()));
+        if let Form::Table(large) = &self.form {
+            return large.table.scan(from, count, |member| emit(member.key()));
         }
         self.iter().for_each(|member| emit(&member));
         None
@@ -221,13 +250,11 @@ impl Set {
         if matches!(self.form, Form::Table(_)) {
             return;
         }
-        let mut table = Table::new(Arc::clone(&self.hashers), 0);
-        let mut data_bytes = 0;
+        let mut large = Box::new(Large::new(&self.hashers));
         for member in self.iter() {
-            data_bytes += member.len();
-            table.insert(Member((*member).into()));
+            large.add(&member);
         }
-        (self.form, self.data_bytes) = (Form::Table(table), data_bytes);
+        self.form = Form::Table(large);
     }
 }
 
