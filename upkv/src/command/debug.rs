@@ -248,7 +248,7 @@ fn protocol(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     Ok(match &*word {
         "string" => text("Hello World"),
         "integer" => Reply::Int(12_345),
-        "double" => Reply::Double(3.141),
+        "double" => Reply::Decimal("3.141".into()),
         "null" => Reply::Null,
         "array" => Reply::Array(numbers()),
         "set" => Reply::Set(numbers()),

@@ -74,7 +74,7 @@ fn server(page: &mut Page, work: &Work<'_>) {
         page.put("configured_hz", &rate);
     }
     // The clock of Redis: seconds in 24 bits.
-    page.put("lru_clock", &(now / 1_000 & 0xff_ffff));
+    page.put("lru_clock", &((now / 1_000) & 0xff_ffff));
     page.put("executable", &"");
     page.put("config_file", &"");
 }

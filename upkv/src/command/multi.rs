@@ -147,6 +147,40 @@ impl Session {
         }
     }
 
+    /// Runs one command of a transaction. `done` is what it answered if it is not to run again when the rest has to, with the
+    /// database after it.
+    fn run_queued(
+        &mut self,
+        work: &mut Work<'_>,
+        command: &'static Command,
+        line: &Args<'_>,
+        done: &mut Option<(Reply, u8)>,
+    ) -> Result<Reply> {
+        if done.is_none()
+            && let Err(error) = self.check_queued(command, line)
+        {
+            *done = Some((Reply::from(&error), self.db.index));
+        }
+        // The keys are locked, so no change can slip in between this and the read.
+        self.remember(&self.tracked_keys(command, line));
+        match (command.handler, done) {
+            (_, Some((reply, db))) => {
+                work.select(*db);
+                Ok(reply.clone())
+            }
+            (Handler::Session(handler), done) => {
+                let reply = handler(self, line).unwrap_or_else(|error| Reply::from(&error));
+                work.select(self.db.index);
+                *done = Some((reply.clone(), self.db.index));
+                Ok(reply)
+            }
+            _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
+            (Handler::Data(_) | Handler::Direct { .. } | Handler::Container, _) => {
+                run_in(work, command, line)
+            }
+        }
+    }
+
     fn run_queue(&mut self, commands: &[Vec<Box<[u8]>>]) -> Result<Reply> {
         let lines: Vec<Vec<&[u8]>> = commands
             .iter()
@@ -180,30 +214,8 @@ impl Session {
             let mut replies = Vec::with_capacity(lines.len());
             for (line, done) in lines.iter().zip(&mut done) {
                 let command = Command::find(line)?;
-                if done.is_none()
-                    && let Err(error) = self.check_queued(command, line)
-                {
-                    *done = Some((Reply::from(&error), self.db.index));
-                }
                 let started = clock.monotonic();
-                // The keys are locked, so no change can slip in between this and the read.
-                self.remember(&self.tracked_keys(command, line));
-                let outcome = match (command.handler, done) {
-                    (_, Some((reply, db))) => {
-                        work.select(*db);
-                        Ok(reply.clone())
-                    }
-                    (Handler::Session(handler), done) => {
-                        let reply = handler(self, line).unwrap_or_else(|error| Reply::from(&error));
-                        work.select(self.db.index);
-                        *done = Some((reply.clone(), self.db.index));
-                        Ok(reply)
-                    }
-                    _ if self.pings_as_subscriber(command) => super::pubsub::ping(line),
-                    (Handler::Data(_) | Handler::Direct { .. } | Handler::Container, _) => {
-                        run_in(work, command, line)
-                    }
-                };
+                let outcome = self.run_queued(work, command, line, done);
                 let took = clock.monotonic().saturating_sub(started);
                 match outcome {
                     Err(error @ (Error::Restart | Error::Storage(_))) => return Err(error),

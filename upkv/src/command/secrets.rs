@@ -24,7 +24,9 @@ pub(super) fn shown<'a>(command: &Command, args: &Args<'a>) -> Vec<&'a [u8]> {
         "auth" => hide(1, usize::MAX),
         "hello" => {
             let login = args.iter().position(|arg| args::is(arg, "AUTH"));
-            login.into_iter().for_each(|at| hide(at + 1, 2));
+            if let Some(at) = login {
+                hide(at + 1, 2);
+            }
         }
         "acl|setuser" | "acl|gentoken" | "acl|resttoken" => hide(2, usize::MAX),
         "config|set" => {
