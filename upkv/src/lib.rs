@@ -115,7 +115,7 @@ pub use crate::{
     view::{
         Aggregate, BitOperation, Bits, Elements, Entries, ExpireWhen, Fields, Geo, GeoMatch,
         GeoPoint, GeoSearch, Hash, HyperLogLog, Json, Keys, List, ListEnd, Members, Overflow,
-        Scored, Set, SetMembers, Sort, Stream, StreamGroup, StreamGroupInfo, StreamInfo,
+        ScoreWhen, Scored, Set, SetMembers, Sort, Stream, StreamGroup, StreamGroupInfo, StreamInfo,
         StreamPending, StreamTrim, Target, Waiting, Zset, ZsetEnd,
     },
 };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use upkv::ScoreWhen::{Absent, Higher, Lower, Present};
 use upkv::{
     Aggregate, Db, Error, ExpireWhen, ListEnd, ManualClock, SetOptions, Store, StreamId, Timestamp,
     Ttl, ZsetEnd,
@@ -293,4 +294,71 @@ fn keys_are_moved_copied_and_restored_under_conditions() {
     assert_eq!(db.encoding("none").expect("read"), None);
     let zero = db.get_and_expire("doc", Duration::ZERO);
     assert!(matches!(zero, Err(Error::Refused(_) | Error::WrongType)));
+}
+
+#[test]
+fn several_elements_fields_and_members_are_read_and_changed_at_once() {
+    use ListEnd::{Back, Front};
+    let (db, _) = database();
+    let list = db.list("list");
+    list.push_back_many(["a", "b", "a", "c", "a"])
+        .expect("pushed");
+    assert_eq!(list.positions("a", Front, 0).expect("read"), [0, 2, 4]);
+    assert_eq!(list.positions("a", Back, 2).expect("read"), [4, 2]);
+    assert_eq!(list.range(i64::MIN, 0).expect("read"), ["a"]);
+    assert_eq!(list.range(3, i64::MAX).expect("read"), ["c", "a"]);
+    assert!(list.range(3, 2).expect("read").is_empty());
+    assert_eq!(list.insert_after("c", "d").expect("put in"), Some(6));
+    assert_eq!(list.insert_before("nothing", "d").expect("no pivot"), None);
+    assert_eq!(list.push_front_if_present("z").expect("pushed"), Some(7));
+    assert_eq!(
+        db.list("none").insert_before("a", "b").expect("no list"),
+        None
+    );
+    assert_eq!(
+        db.list("none").push_front_if_present("a").expect("no list"),
+        None
+    );
+    let hash = db.hash("hash");
+    hash.set("n", "text").expect("set");
+    assert!(matches!(
+        hash.incr_by_float("n", 1.0),
+        Err(Error::Refused(_))
+    ));
+    assert!(matches!(
+        hash.incr_by_float("m", f64::NAN),
+        Err(Error::NotFloat)
+    ));
+    assert_eq!(hash.value_len("none").expect("read"), 0);
+    assert_eq!(hash.remove_many(["n"]).expect("removed"), 1);
+    assert!(!db.exists("hash").expect("read"));
+    let zset = db.zset("zset");
+    zset.add_many([("a", 1.0), ("b", 2.0)]).expect("added");
+    for (member, score, when, expected) in [
+        ("a", 5.0, Absent, false),
+        ("c", 5.0, Absent, true),
+        ("d", 1.0, Present, false),
+        ("a", 1.0, Present, false),
+        ("a", 2.0, Present, true),
+        ("b", 1.0, Higher, false),
+        ("b", 1.0, Lower, true),
+        ("e", 9.0, Lower, true),
+    ] {
+        let done = zset.add_when(member, score, when).expect("added");
+        assert_eq!(done, expected, "{member} {when:?}");
+    }
+    assert_eq!(zset.rank_from_highest("e").expect("read"), Some(0));
+    assert_eq!(zset.rank_from_highest("none").expect("read"), None);
+    assert_eq!(zset.remove_many(["a", "none", "e"]).expect("removed"), 2);
+    assert!(matches!(list.insert_before("a", ""), Ok(Some(_))));
+    assert!(matches!(
+        db.zset("list").scores(["a"]),
+        Err(Error::WrongType)
+    ));
+    assert!(matches!(db.list("zset").range(0, 1), Err(Error::WrongType)));
+    assert!(matches!(
+        db.members("zset").contains_many(["a"]),
+        Err(Error::WrongType)
+    ));
+    assert!(matches!(db.hash("zset").names(), Err(Error::WrongType)));
 }

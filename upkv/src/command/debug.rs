@@ -249,11 +249,7 @@ fn protocol(session: &mut Session, args: &Args<'_>) -> Result<Reply> {
     Ok(match &*word {
         "string" => text("Hello World"),
         "integer" => Reply::Int(12_345),
-        #[expect(
-            clippy::approx_constant,
-            reason = "the number of Redis has three digits"
-        )]
-        "double" => Reply::Double(3.141),
+        "double" => Reply::Decimal("3.141".into()),
         "null" => Reply::Null,
         "array" => Reply::Array(numbers()),
         "set" => Reply::Set(numbers()),

@@ -147,14 +147,20 @@ impl Session {
         }
     }
 
-    /// Runs one queued command; what must happen once is `done`.
+    /// Runs one command of a transaction. `done` is what it answered if it is not to run again when the rest has to, with the
+    /// database after it.
     fn run_queued(
         &mut self,
         work: &mut Work<'_>,
         command: &'static Command,
-        line: &[&[u8]],
+        line: &Args<'_>,
         done: &mut Option<(Reply, u8)>,
     ) -> Result<Reply> {
+        if done.is_none()
+            && let Err(error) = self.check_queued(command, line)
+        {
+            *done = Some((Reply::from(&error), self.db.index));
+        }
         // The keys are locked, so no change can slip in between this and the read.
         self.remember(&self.tracked_keys(command, line));
         match (command.handler, done) {
@@ -208,11 +214,6 @@ impl Session {
             let mut replies = Vec::with_capacity(lines.len());
             for (line, done) in lines.iter().zip(&mut done) {
                 let command = Command::find(line)?;
-                if done.is_none()
-                    && let Err(error) = self.check_queued(command, line)
-                {
-                    *done = Some((Reply::from(&error), self.db.index));
-                }
                 let started = clock.monotonic();
                 let outcome = self.run_queued(work, command, line, done);
                 let took = clock.monotonic().saturating_sub(started);

@@ -86,7 +86,16 @@ fn union(work: &mut Work<'_>, keys: &[&[u8]]) -> Result<(Vec<u8>, bool)> {
 /// O(keys), with a large constant.
 pub(crate) fn count(work: &mut Work<'_>, keys: &[&[u8]]) -> Result<u64> {
     if let [key] = keys {
-        return read(work, key)?.map_or(Ok(0), |hll| hll.count());
+        let Some(mut hll) = read(work, key)? else {
+            return Ok(0);
+        };
+        let count = hll.count()?;
+        if hll.is_stale() {
+            // As in Redis the value remembers it, which whoever watches the key sees as a change.
+            hll.keep_count(count);
+            store(work, key, &hll)?;
+        }
+        return Ok(count);
     }
     Ok(estimate::count(&union(work, keys)?.0))
 }

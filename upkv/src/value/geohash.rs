@@ -99,15 +99,24 @@ impl Point {
     }
 }
 
-/// A score as an integer.
+/// A score as an integer, which of scores that are no places is the one that Redis comes to.
 pub(crate) fn score_bits(score: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates; any score may be in the set"
-    )]
-    let bits = score as u64;
-    bits
+    /// 2^63, from which on a number is converted without its highest bit.
+    const HIGH: f64 = 9_223_372_036_854_775_808.0;
+    let signed = |score: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "what does not fit is the least integer"
+        )]
+        let bits = score as i64;
+        let fits = (-HIGH..HIGH).contains(&score);
+        if fits { bits } else { i64::MIN }.cast_unsigned()
+    };
+    if score < HIGH {
+        signed(score)
+    } else {
+        signed(score - HIGH) ^ 1 << 63
+    }
 }
 
 /// A rectangle of the Earth: all places whose geohash begins with these bits.

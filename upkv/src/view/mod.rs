@@ -12,8 +12,10 @@ mod hyperloglog;
 mod json;
 mod keys;
 mod list;
+mod list_inside;
 mod set;
 mod set_algebra;
+mod several;
 mod sort;
 mod stream;
 mod stream_group;
@@ -22,6 +24,7 @@ mod waiting;
 mod waiting_many;
 mod zset;
 mod zset_algebra;
+mod zset_more;
 
 pub use any_key::ExpireWhen;
 pub use bits::{BitOperation, Bits, Overflow};
@@ -39,6 +42,7 @@ pub use waiting::Waiting;
 pub use waiting_many::ZsetEnd;
 pub use zset::{Members, Scored, Zset};
 pub use zset_algebra::Aggregate;
+pub use zset_more::ScoreWhen;
 
 use crate::db::Db;
 use crate::error::Result;

@@ -28,7 +28,7 @@ pub(crate) enum Compare {
 
 /// Whether two replies are the same reply.
 pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value, version: Version) -> bool {
-    if ours == theirs || sketch(ours).is_some_and(|sketch| Some(sketch) == self::sketch(theirs)) {
+    if ours == theirs {
         return true;
     }
     match how {
@@ -63,16 +63,6 @@ pub(crate) fn same(how: Compare, ours: &Value, theirs: &Value, version: Version)
             (Value::Bytes(a, _), Value::Bytes(b, _)) => a == b,
             _ => false,
         }),
-    }
-}
-
-/// A sketch without the estimate that a server keeps in it; commands on bits may have changed its first byte.
-fn sketch(value: &Value) -> Option<(&[u8], &[u8])> {
-    match value {
-        Value::Bytes(b'$', bytes) if bytes.len() >= 16 && &bytes[1..4] == b"YLL" => {
-            Some((&bytes[..8], &bytes[16..]))
-        }
-        _ => None,
     }
 }
 

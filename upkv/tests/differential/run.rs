@@ -81,16 +81,14 @@ fn differs(theirs: &mut Theirs, steps: &[Step], mode: Mode) -> Option<Difference
     }
     let version = theirs.version;
     let mut queued: Vec<&Line> = Vec::new();
-    let mut estimated = false;
     for (at, step) in steps.iter().enumerate() {
         for line in step {
             let (a, b) = (ours.ask(&line.args), theirs.ask(&line.args));
             let verdict = if is(line, b"EXEC") {
-                judge_all(&queued, estimated, &a, &b, version)
+                judge_all(&queued, &a, &b, version)
             } else {
                 judge(line, &a, &b, version)
             };
-            estimated |= is(line, b"PFCOUNT");
             match verdict {
                 Verdict::Same => {}
                 Verdict::Apart => return None,
@@ -173,12 +171,18 @@ fn judge(line: &Line, ours: &Value, theirs: &Value, version: Version) -> Verdict
         return Verdict::Same;
     }
     let args = inner(&line.args);
+    let in_script = args.len() < line.args.len();
+    if in_script && is_apart_in_scripts(args) {
+        return Verdict::Apart;
+    }
     let plain = |reply: &Value| match reply {
         // What a script adds to an error.
-        Value::Line(b'-', text) if args.len() < line.args.len() => {
+        Value::Line(b'-', text) if in_script => {
             let end = text.rfind(" script: ").unwrap_or(text.len());
             Value::Line(b'-', text[..end].into())
         }
+        // An error that the script took for a value.
+        Value::Bytes(_, text) if in_script => error_in(text).unwrap_or_else(|| reply.clone()),
         other => other.clone(),
     };
     match known(args, &plain(ours), &plain(theirs), version) {
@@ -188,14 +192,24 @@ fn judge(line: &Line, ours: &Value, theirs: &Value, version: Version) -> Verdict
     }
 }
 
+/// Whether replies differ by the time of day, or by what a server tells of consumers, which only the comparison of plain
+/// replies knows.
+fn is_apart_in_scripts(args: &[Vec<u8>]) -> bool {
+    let is = |name: &[u8]| args[0].eq_ignore_ascii_case(name);
+    let dated = |arg: &Vec<u8>| arg == b"*" || arg.ends_with(b"-*");
+    is(b"XINFO") || (is(b"XADD") && args.iter().any(dated))
+}
+
+/// The text of an error inside of other bytes.
+fn error_in(bytes: &[u8]) -> Option<Value> {
+    let at = bytes.windows(4).position(|four| four == b"ERR ")?;
+    let text = String::from_utf8_lossy(&bytes[at..]);
+    let end = text.rfind(" script: ").unwrap_or(text.len());
+    Some(Value::Line(b'-', text[..end].into()))
+}
+
 /// The first thing that the replies of a transaction say.
-fn judge_all(
-    queued: &[&Line],
-    estimated: bool,
-    ours: &Value,
-    theirs: &Value,
-    version: Version,
-) -> Verdict {
+fn judge_all(queued: &[&Line], ours: &Value, theirs: &Value, version: Version) -> Verdict {
     match (ours, theirs) {
         (Value::Items(_, ours), Value::Items(_, theirs)) if ours.len() == theirs.len() => {
             assert_eq!(ours.len(), queued.len(), "EXEC answers what was queued");
@@ -205,8 +219,6 @@ fn judge_all(
             let first = verdicts.find(|verdict| *verdict != Verdict::Same);
             first.unwrap_or(Verdict::Same)
         }
-        // A server keeps an estimate in the sketch, which it counts as a change of what is watched.
-        (Value::Items(..), Value::Line(..)) if estimated => Verdict::Apart,
         _ if ours == theirs => Verdict::Same,
         _ => Verdict::Different,
     }

@@ -92,10 +92,10 @@ pub(crate) fn after_reply(bytes: &[u8], resp3: bool) -> Option<&[u8]> {
             .strip_prefix(b"\r\n"),
         b'_' | b',' | b'#' | b'(' if resp3 => Some(rest),
         b'|' if resp3 => {
-            for _ in 0..=u64::try_from(count()?).ok()? * 2 {
+            for _ in 0..u64::try_from(count()?).ok()? * 2 {
                 rest = after_reply(rest, resp3)?;
             }
-            Some(rest)
+            after_reply(rest, resp3)
         }
         first @ (b'*' | b'~' | b'>' | b'%') if resp3 || first == b'*' => {
             let count = u64::try_from(count()?).ok()? * if first == b'%' { 2 } else { 1 };

@@ -105,6 +105,16 @@ impl Hll {
         self.bytes[STALE_AT] |= STALE;
     }
 
+    /// Whether the cached count is out of date.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.bytes[STALE_AT] & STALE != 0
+    }
+
+    /// Caches the count.
+    pub(crate) fn keep_count(&mut self, count: u64) {
+        self.bytes[8..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+    }
+
     /// Changes to the dense form.
     pub(crate) fn densify(&mut self) -> Result<()> {
         if self.is_dense() {

@@ -26,7 +26,7 @@ fn check(zset: &Zset, model: &Model) {
     expected.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
     let found: Vec<(f64, &[u8])> = zset
         .iter(0..usize::MAX)
-        .map(|item| (item.score, &item.member[..]))
+        .map(|item| (item.score, item.member))
         .collect();
     assert_eq!(found, expected);
     assert_eq!(zset.len(), expected.len());

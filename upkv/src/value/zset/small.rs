@@ -43,22 +43,18 @@ type EntryBytes = SmallVec<[u8; 80]>;
 
 fn entry(item: Item<'_>) -> EntryBytes {
     let mut out = EntryBytes::new();
-    match as_int(item.score) {
-        Some(int) => match (u8::try_from(int), i16::try_from(int)) {
-            (Ok(tag), _) if tag < SCORES => out.push(tag),
-            (_, Ok(short)) => {
-                out.push(INT_16);
-                out.extend_from_slice(&short.to_le_bytes());
-            }
-            _ => {
-                out.push(INT_32);
-                out.extend_from_slice(&int.to_le_bytes());
-            }
-        },
-        None => {
-            out.push(FLOAT);
-            out.extend_from_slice(&item.score.to_bits().to_le_bytes());
-        }
+    let int = as_int(item.score);
+    if let Some(tag) = int.and_then(|int| u8::try_from(int).ok().filter(|tag| *tag < SCORES)) {
+        out.push(tag);
+    } else if let Some(short) = int.and_then(|int| i16::try_from(int).ok()) {
+        out.push(INT_16);
+        out.extend_from_slice(&short.to_le_bytes());
+    } else if let Some(int) = int {
+        out.push(INT_32);
+        out.extend_from_slice(&int.to_le_bytes());
+    } else {
+        out.push(FLOAT);
+        out.extend_from_slice(&item.score.to_bits().to_le_bytes());
     }
     packed::put_len(&mut out, item.member.len());
     out.extend_from_slice(item.member);
