@@ -298,6 +298,7 @@ fn keys_are_moved_copied_and_restored_under_conditions() {
 #[test]
 fn several_elements_fields_and_members_are_read_and_changed_at_once() {
     use ListEnd::{Back, Front};
+    use upkv::ScoreWhen::{Absent, Higher, Lower, Present};
     let (db, _) = database();
     let list = db.list("list");
     list.push_back_many(["a", "b", "a", "c", "a"])
@@ -333,7 +334,6 @@ fn several_elements_fields_and_members_are_read_and_changed_at_once() {
     assert!(!db.exists("hash").expect("read"));
     let zset = db.zset("zset");
     zset.add_many([("a", 1.0), ("b", 2.0)]).expect("added");
-    use upkv::ScoreWhen::{Absent, Higher, Lower, Present};
     for (member, score, when, expected) in [
         ("a", 5.0, Absent, false),
         ("c", 5.0, Absent, true),
