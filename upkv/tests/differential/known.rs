@@ -45,10 +45,6 @@ pub(crate) fn known(
         "DBSIZE" if matches!((ours, theirs), (Value::Line(b':', _), Value::Line(b':', _))) => {
             Some(Known::Reply)
         }
-        // A server finds out what follows DEBUG when it runs.
-        "DEBUG" if refused.starts_with("ERR unknown subcommand") && !theirs.is_error() => {
-            Some(Known::Data)
-        }
         // From 8.0 on the digest of a score is that of its shortest digits.
         "DEBUG" if version >= Version(8, 0) && !ours.is_error() && !theirs.is_error() => {
             Some(Known::Reply)

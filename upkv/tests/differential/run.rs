@@ -181,7 +181,10 @@ fn judge(line: &Line, ours: &Value, theirs: &Value, version: Version) -> Verdict
             let end = text.rfind(" script: ").unwrap_or(text.len());
             Value::Line(b'-', text[..end].into())
         }
-        other => packed_error(other).unwrap_or_else(|| other.clone()),
+        other if args.len() < line.args.len() => {
+            error_as_data(other).unwrap_or_else(|| other.clone())
+        }
+        other => other.clone(),
     };
     match known(args, &plain(ours), &plain(theirs), version) {
         Some(Known::Reply) => Verdict::Same,
@@ -190,19 +193,23 @@ fn judge(line: &Line, ours: &Value, theirs: &Value, version: Version) -> Verdict
     }
 }
 
-/// The error that a script packed with `cmsgpack`, if a reply is one.
-fn packed_error(reply: &Value) -> Option<Value> {
+/// The error that a script made data of, as text or packed with `cmsgpack`, if a reply is one.
+fn error_as_data(reply: &Value) -> Option<Value> {
     let Value::Bytes(_, bytes) = reply else {
         return None;
     };
     let name = b"\xa3err";
-    let at = bytes.windows(name.len()).position(|part| part == name)?;
-    let text = match bytes.get(at + name.len()..)? {
-        [0xa0..=0xbf, text @ ..] | [0xd9, _, text @ ..] | [0xda, _, _, text @ ..] => text,
-        _ => return None,
+    let packed = bytes.windows(name.len()).position(|part| part == name);
+    let text = match &bytes[packed.map_or(0, |at| at + name.len())..] {
+        [0xa0..=0xbf, text @ ..] | [0xd9, _, text @ ..] | [0xda, _, _, text @ ..]
+            if packed.is_some() =>
+        {
+            text
+        }
+        text => text,
     };
-    text.starts_with(b"ERR ")
-        .then(|| Value::Line(b'-', String::from_utf8_lossy(text).into()))
+    let line = || Value::Line(b'-', String::from_utf8_lossy(text).into());
+    text.starts_with(b"ERR ").then(line)
 }
 
 /// As [`judge`]. A server keeps an estimate in the sketch, where digests see it.
