@@ -299,6 +299,7 @@ fn keys_are_moved_copied_and_restored_under_conditions() {
 #[test]
 fn several_elements_fields_and_members_are_read_and_changed_at_once() {
     use ListEnd::{Back, Front};
+    use upkv::ScoreWhen::{Absent, Higher, Lower, Present};
     let (db, _) = database();
     let list = db.list("list");
     list.push_back_many(["a", "b", "a", "c", "a"])

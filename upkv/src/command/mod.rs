@@ -161,6 +161,9 @@ pub(crate) fn data_handler(command: &Command) -> Result<row::DataHandler> {
         row::Handler::Container if command.name == "command" => {
             Ok(|work, _args| Ok(introspect::all(work)))
         }
+        row::Handler::Container if command.name == "debug" => {
+            Ok(|_work, args| Err(client::wrong_arguments("DEBUG", args[1])))
+        }
         row::Handler::Container => {
             let text = format!(
                 "ERR wrong number of arguments for '{}' command",

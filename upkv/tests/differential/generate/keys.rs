@@ -47,6 +47,9 @@ pub(super) const CHAPTER: Chapter = Chapter {
         rule("MEMORY USAGE Missing [SAMPLES count]")
             .compare(Compare::Shape)
             .rarely(),
+        // Equal digests are equal values, to the last bit of a score.
+        rule("DEBUG DIGEST-VALUE {key}"),
+        rule("DEBUG OBJECT key").compare(Compare::Shape).rarely(),
         rule("WAIT 0|-1|X 0|-1|X|5").rarely().in_multi(),
         rule("NONSENSE key").rarely(),
         rule("GET|SET|HSET|ZADD|EXPIRE|PING|ECHO|OBJECT|COPY").rarely(),
