@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use upkv::ScoreWhen::{Absent, Higher, Lower, Present};
 use upkv::{
     Aggregate, Db, Error, ExpireWhen, ListEnd, ManualClock, SetOptions, Store, StreamId, Timestamp,
     Ttl, ZsetEnd,
