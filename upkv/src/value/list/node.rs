@@ -36,6 +36,8 @@ const INT_13: u8 = 0xe0;
 #[derive(Debug, Default)]
 pub(super) struct Node {
     bytes: Vec<u8>,
+    /// Where the first element begins. Before it there may be room for more, so that neither end moves all others.
+    start: usize,
     count: usize,
 }
 
@@ -187,6 +189,7 @@ impl Node {
     pub(super) fn with(entry: &Entry) -> Self {
         Self {
             bytes: entry.0.to_vec(),
+            start: 0,
             count: 1,
         }
     }
@@ -195,8 +198,13 @@ impl Node {
         self.count
     }
 
+    /// Bytes of all elements.
     pub(super) fn size(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.start
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.bytes[self.start..]
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -205,45 +213,71 @@ impl Node {
 
     /// Whether an entry fits beside the others in a node of `limit` bytes.
     pub(super) fn fits(&self, entry: &Entry, limit: usize) -> bool {
-        self.bytes.len() + entry.len() <= limit
+        self.size() + entry.len() <= limit
     }
 
     /// Gives back spare capacity.
     pub(super) fn settle(&mut self) {
+        self.close_gap();
         self.bytes.shrink_to_fit();
+    }
+
+    /// Moves the elements to the front of the buffer.
+    fn close_gap(&mut self) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+    }
+
+    fn insert_first(&mut self, entry: &Entry) {
+        let len = entry.len();
+        if self.start < len {
+            // An eighth of slack keeps pushes cheap and memory close to the data.
+            let gap = len.max(self.size() / 8).max(16);
+            let mut bytes = Vec::with_capacity(gap + self.size());
+            bytes.resize(gap, 0);
+            bytes.extend_from_slice(self.data());
+            (self.bytes, self.start) = (bytes, gap);
+        }
+        self.start -= len;
+        self.bytes[self.start..self.start + len].copy_from_slice(&entry.0);
     }
 
     /// Byte offset of the element at a position, walked to from the nearer end.
     fn offset(&self, index: usize) -> usize {
+        let data = self.data();
         if index * 2 <= self.count {
             let mut at = 0;
             for _ in 0..index {
-                at += entry_len(&self.bytes[at..]);
+                at += entry_len(&data[at..]);
             }
             at
         } else {
-            let mut end = self.bytes.len();
+            let mut end = data.len();
             for _ in index..self.count {
-                end -= last_len(&self.bytes[..end]);
+                end -= last_len(&data[..end]);
             }
             end
         }
     }
 
     pub(super) fn get(&self, index: usize) -> Cow<'_, [u8]> {
-        element(&self.bytes[self.offset(index)..])
+        element(&self.data()[self.offset(index)..])
     }
 
     /// Inserts before the element at `index`, or at the end.
     pub(super) fn insert(&mut self, index: usize, entry: &Entry) {
-        let at = self.offset(index);
-        packed::insert(&mut self.bytes, at, &entry.0);
+        if index == 0 && self.count > 0 {
+            self.insert_first(entry);
+        } else {
+            let at = self.start + self.offset(index);
+            packed::insert(&mut self.bytes, at, &entry.0);
+        }
         self.count += 1;
     }
 
     /// Replaces the element at `index`; the old one.
     pub(super) fn replace(&mut self, index: usize, entry: &Entry) -> Box<[u8]> {
-        let at = self.offset(index);
+        let at = self.start + self.offset(index);
         let end = at + entry_len(&self.bytes[at..]);
         let old = element(&self.bytes[at..end]).into();
         self.bytes.splice(at..end, entry.0.iter().copied());
@@ -252,7 +286,7 @@ impl Node {
 
     /// Removes `count` elements from the front or the back, and gives each, from that end on.
     pub(super) fn cut(&mut self, front: bool, count: usize, mut each: impl FnMut(Box<[u8]>)) {
-        let mut at = if front { 0 } else { self.bytes.len() };
+        let mut at = if front { self.start } else { self.bytes.len() };
         for _ in 0..count {
             if front {
                 let end = at + entry_len(&self.bytes[at..]);
@@ -265,7 +299,10 @@ impl Node {
             }
         }
         if front {
-            self.bytes.drain(..at);
+            self.start = at;
+            if self.start > self.size() {
+                self.close_gap();
+            }
         } else {
             self.bytes.truncate(at);
         }
@@ -274,18 +311,22 @@ impl Node {
 
     /// Splits off the elements from `index` on.
     pub(super) fn split_off(&mut self, index: usize) -> Self {
-        let at = self.offset(index);
+        let at = self.start + self.offset(index);
         let bytes = self.bytes.split_off(at);
         let count = self.count - index;
         self.count = index;
         self.settle();
-        Self { bytes, count }
+        Self {
+            bytes,
+            start: 0,
+            count,
+        }
     }
 
     /// Appends all elements of another.
     pub(super) fn append(&mut self, other: &Self) {
-        self.bytes.reserve_exact(other.bytes.len());
-        self.bytes.extend_from_slice(&other.bytes);
+        self.bytes.reserve_exact(other.size());
+        self.bytes.extend_from_slice(other.data());
         self.count += other.count;
     }
 
@@ -298,12 +339,12 @@ impl Node {
     }
 
     fn entries(&self) -> Entries<'_> {
-        Entries { rest: &self.bytes }
+        Entries { rest: self.data() }
     }
 
     /// Removes the elements at these positions, which ascend.
     pub(super) fn remove_all(&mut self, indices: &[usize]) {
-        let mut kept = Vec::with_capacity(self.bytes.len());
+        let mut kept = Vec::with_capacity(self.size());
         let mut out = indices.iter().copied().peekable();
         for (index, bytes) in self.entries().enumerate() {
             if out.peek() == Some(&index) {
@@ -313,7 +354,7 @@ impl Node {
             }
         }
         kept.shrink_to_fit();
-        self.bytes = kept;
+        (self.bytes, self.start) = (kept, 0);
         self.count -= indices.len();
     }
 
