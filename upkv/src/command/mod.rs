@@ -1,6 +1,7 @@
 //! The untyped door: commands as lists of byte strings, replies as trees.
 //!
-//! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name, number of arguments, room in memory, arguments, key.
+//! Each file is a chapter: its rows of the table, and handlers that parse arguments and call `ops`. Order of checks: name,
+//! number of arguments, room in memory, arguments, key.
 
 pub(crate) mod acl;
 mod admin;

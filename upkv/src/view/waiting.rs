@@ -15,8 +15,8 @@ use crate::ops::stream::StreamEntry;
 use crate::value::owned::Value;
 use crate::value::stream::StreamId;
 
-/// Something that is being waited for, such as an element of a list: a future, or [`Waiting::wait`] for a thread. Who asked first is served first,
-/// whichever way, blocking commands included.
+/// Something that is being waited for, such as an element of a list: a future, or [`Waiting::wait`] for a thread. Who asked first
+/// is served first, whichever way, blocking commands included.
 ///
 /// Dropped before it is ready it takes nothing; see [`Db::command_async`] for the moment in between.
 #[must_use = "nothing is waited for until it is polled, or `wait` is called"]
