@@ -662,7 +662,11 @@ impl Db {
     /// ```
     pub fn command<A: AsRef<[u8]>>(&self, args: impl IntoIterator<Item = A>) -> Result<Reply> {
         let owned: command::Words<A> = args.into_iter().collect();
-        let args: command::Words<&[u8]> = owned.iter().map(AsRef::as_ref).collect();
+        // Few words are put into a list faster one by one than by an iterator that does not know how many come.
+        let mut args: command::Words<&[u8]> = command::Words::with_capacity(owned.len());
+        for arg in &owned {
+            args.push(arg.as_ref());
+        }
         command::execute(self, &args)
     }
 

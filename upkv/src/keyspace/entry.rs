@@ -182,6 +182,8 @@ struct More {
     expiry: Option<Address>,
     deltas: Vec<Address>,
     delta_bytes: u64,
+    /// Whether one of the deltas comes before the one that was made before it, as far as addresses go.
+    jumbled: bool,
 }
 
 impl Home {
@@ -220,6 +222,21 @@ impl Home {
             .is_some_and(|(image, deltas)| *image == self.image && deltas == self.deltas())
     }
 
+    /// Whether a record is one of those the key keeps alive. O(log deltas): addresses grow with the log.
+    pub(crate) fn holds(&self, at: Address) -> bool {
+        if self.image == at && !self.is_none() {
+            return true;
+        }
+        self.more.as_ref().is_some_and(|more| {
+            more.expiry == Some(at)
+                || if more.jumbled {
+                    more.deltas.contains(&at)
+                } else {
+                    more.deltas.binary_search(&at).is_ok()
+                }
+        })
+    }
+
     /// Every record the key keeps alive.
     pub(crate) fn records(&self) -> impl Iterator<Item = Address> + '_ {
         let image = (!self.is_none()).then_some(self.image);
@@ -231,6 +248,7 @@ impl Home {
 
     pub(crate) fn push_delta(&mut self, at: Address) {
         let more = self.more.get_or_insert_default();
+        more.jumbled |= more.deltas.last().is_some_and(|last| *last > at);
         more.deltas.push(at);
         more.delta_bytes += u64::from(at.len);
     }
@@ -252,5 +270,37 @@ impl Home {
         more.map_or(0, |more| {
             size_of::<More>() + more.deltas.capacity() * size_of::<Address>()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(segment: u32, offset: u32) -> Address {
+        Address {
+            segment,
+            offset,
+            len: 8,
+        }
+    }
+
+    #[test]
+    fn a_home_holds_what_it_was_given_in_any_order() {
+        for places in [
+            vec![(1, 16), (1, 64), (2, 16), (7, 32)],
+            vec![(3, 16), (1, 64), (9, 16), (2, 32)],
+        ] {
+            let mut home = Home::at(at(0, 48));
+            home.set_expiry(at(5, 5));
+            for (segment, offset) in &places {
+                assert!(!home.holds(at(*segment, *offset)));
+                home.push_delta(at(*segment, *offset));
+            }
+            assert_eq!(home.records().count(), 2 + places.len());
+            assert!(home.records().all(|record| home.holds(record)));
+            assert!(!home.holds(at(1, 48)) && !home.holds(at(0, 0)));
+        }
+        assert!(!Home::default().holds(Address::default()));
     }
 }

@@ -66,17 +66,16 @@ pub(crate) fn add(
         return Ok(done);
     };
     for (score, member) in items {
-        let present = edit.score(member);
-        if !allows(when, present, *score) {
+        // Without conditions one search is enough.
+        if when != AddIf::default() && !allows(when, edit.score(member), *score) {
             continue;
         }
-        match present {
+        match edit.set(member, *score) {
             None => done.added += 1,
             // -0 and 0 are one score.
-            Some(present) if is_same(present, *score) => continue,
+            Some(present) if is_same(present, *score) => {}
             Some(_) => done.changed += 1,
         }
-        edit.set(member, *score);
     }
     if done.added + done.changed > 0 {
         work.notify(Class::ZSET, "zadd", key);

@@ -188,7 +188,7 @@ impl Engine {
             let Some(entry) = shard.table.find_mut(probe, key) else {
                 return Ok(true);
             };
-            if !entry.home().records().any(|at| at == record.address) {
+            if !entry.home().holds(record.address) {
                 return Ok(true);
             }
             let (kind, expire_at) = (entry.kind(), entry.expire_at());

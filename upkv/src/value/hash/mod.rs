@@ -52,6 +52,18 @@ impl Field {
         Self { data, name_len }
     }
 
+    /// Takes another value, in place if it is as long; the one before.
+    fn replace(&mut self, value: &[u8]) -> Key {
+        let (name, old) = self.data.split_at_mut(self.name_len as usize);
+        let before = Key::from(&*old);
+        if old.len() == value.len() {
+            old.copy_from_slice(value);
+        } else {
+            *self = Self::new(name, value);
+        }
+        before
+    }
+
     fn pair(&self) -> (&[u8], &[u8]) {
         self.data.split_at(self.name_len as usize)
     }
@@ -168,9 +180,15 @@ impl Hash {
                     None
                 }
             }
-            Form::Table(table) => table
-                .insert(Field::new(field, value))
-                .map(|found| found.pair().1.into()),
+            Form::Table(table) => {
+                let probe = table.hashers().probe(field);
+                if let Some(found) = table.find_mut(probe, field) {
+                    Some(found.replace(value))
+                } else {
+                    table.insert_new(probe, Field::new(field, value));
+                    None
+                }
+            }
         };
         match &old {
             Some(previous) => self.data_bytes = self.data_bytes + value.len() - previous.len(),
