@@ -48,6 +48,65 @@ pub(crate) fn put_size(len: usize) -> usize {
     (bits.max(1) as usize).div_ceil(7) + len
 }
 
+/// Where a string starts, with its length, among every `STEP`-th of those laid end to end. O(bytes).
+///
+/// Small forms hold hundreds of strings of few lengths. While lengths repeat, where the next ones are does not wait for
+/// what is read there, so that the processor looks at many of them at once.
+pub(crate) fn find<const STEP: usize>(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let mut lens = [0; STEP];
+        let mut stride = 0;
+        for len in &mut lens {
+            *len = *bytes.get(at + stride)?;
+            if *len & 0x80 != 0 {
+                return find_long::<STEP>(bytes, at, wanted);
+            }
+            stride += 1 + usize::from(*len);
+        }
+        let is_as_long = usize::from(lens[0]) == wanted.len();
+        let before = at;
+        for entry in bytes[at..].chunks_exact(stride) {
+            let mut place = 0;
+            let mut is_alike = true;
+            for len in lens {
+                is_alike &= entry[place] == len;
+                place += 1 + usize::from(len);
+            }
+            if !is_alike {
+                break;
+            }
+            if is_as_long
+                && entry.get(1) == wanted.first().or(entry.get(1))
+                && entry[1..=wanted.len()] == *wanted
+            {
+                return Some(at);
+            }
+            at += stride;
+        }
+        if at == before {
+            // Cut short.
+            return None;
+        }
+    }
+    None
+}
+
+/// As [`find`] from an entry on that has a length of several bytes.
+fn find_long<const STEP: usize>(bytes: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
+    let mut walk = Walk::new(&bytes[from..]);
+    while !walk.is_done() {
+        let at = bytes.len() - walk.rest.len();
+        if walk.bytes()? == wanted {
+            return Some(at);
+        }
+        for _ in 1..STEP {
+            walk.bytes()?;
+        }
+    }
+    None
+}
+
 /// A position in packed bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk<'b> {
@@ -134,6 +193,31 @@ mod tests {
             model.splice(at..at, bytes);
             assert_eq!(out, model);
             assert!(out.capacity() <= out.len() + 23 + out.len() / 8);
+        }
+    }
+
+    #[test]
+    fn strings_are_found_at_their_places_only() {
+        let texts: Vec<Vec<u8>> = (0..300_usize)
+            .map(|n| [n.to_string().as_bytes(), &vec![b'.'; n % 7 * 40]].concat())
+            .chain([Vec::new()])
+            .collect();
+        let mut bytes = Vec::new();
+        for text in &texts {
+            put(&mut bytes, text);
+        }
+        let mut walk = Walk::new(&bytes);
+        for (index, text) in texts.iter().enumerate() {
+            let at = bytes.len() - walk.rest().len();
+            assert_eq!(walk.bytes(), Some(&text[..]));
+            assert_eq!(find::<1>(&bytes, text), Some(at));
+            let even = index.is_multiple_of(2).then_some(at);
+            assert_eq!(find::<2>(&bytes, text), even, "{index}");
+        }
+        assert_eq!(find::<1>(&bytes, b"absent"), None);
+        for cut in 0..bytes.len().min(2_000) {
+            // Damaged bytes end the search; they never make it panic.
+            let _ = find::<2>(&bytes[..cut], b"absent");
         }
     }
 

@@ -129,10 +129,7 @@ impl Hash {
 
     pub(crate) fn get(&self, field: &[u8]) -> Option<&[u8]> {
         match &self.form {
-            Form::Packed { .. } => self
-                .iter()
-                .find(|(name, _)| *name == field)
-                .map(|pair| pair.1),
+            Form::Packed { bytes, .. } => find_packed(bytes, field).map(|(_, value)| &bytes[value]),
             Form::Table(table) => table.get(field).map(|found| found.pair().1),
         }
     }
@@ -346,17 +343,12 @@ fn find_packed(
     bytes: &[u8],
     field: &[u8],
 ) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
-    let mut walk = Walk::new(bytes);
-    let position = |walk: &Walk<'_>| bytes.len() - walk.rest().len();
-    loop {
-        let start = position(&walk);
-        let name = walk.bytes()?;
-        let value = walk.bytes()?;
-        let end = position(&walk);
-        if name == field {
-            return Some((start..end, end - value.len()..end));
-        }
-    }
+    let start = packed::find::<2>(bytes, field)?;
+    let mut walk = Walk::new(&bytes[start..]);
+    walk.bytes()?;
+    let value = walk.bytes()?;
+    let end = bytes.len() - walk.rest().len();
+    Some((start..end, end - value.len()..end))
 }
 
 #[cfg(test)]

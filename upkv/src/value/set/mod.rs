@@ -264,11 +264,6 @@ fn int_text<'a>(value: i64) -> Cow<'a, [u8]> {
 
 /// Byte range of a member's whole entry.
 fn find_packed(bytes: &[u8], member: &[u8]) -> Option<std::ops::Range<usize>> {
-    let mut walk = Walk::new(bytes);
-    loop {
-        let start = bytes.len() - walk.rest().len();
-        if walk.bytes()? == member {
-            return Some(start..bytes.len() - walk.rest().len());
-        }
-    }
+    let start = packed::find::<1>(bytes, member)?;
+    Some(start..start + packed::put_size(member.len()))
 }
