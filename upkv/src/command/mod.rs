@@ -52,6 +52,7 @@ mod tracking;
 mod wait;
 mod waiting;
 mod zset;
+mod zset_add;
 mod zset_pop;
 
 #[cfg(feature = "lua")]
